@@ -65,10 +65,10 @@ def plan_lines(settings: Settings, account: AccountSettings, workloads: int) -> 
             f"  DOES NOT FIT: raise accounts[].requests_per_second above {cost.requests_per_second:.1f}, "
             f"or sweep.interval above {cost.min_seconds:.0f} s; until then sweeps run back to back"
         )
-    yield from _detail_lines(settings, workloads, cost, rate)
+    yield from _detail_lines(settings, account.name, workloads, cost, rate)
 
 
-def _detail_lines(settings: Settings, workloads: int, sweeps: SweepCost, rate: float) -> Iterator[str]:
+def _detail_lines(settings: Settings, account: str, workloads: int, sweeps: SweepCost, rate: float) -> Iterator[str]:
     detail = settings.detail
     if not detail.enabled:
         yield "  details: disabled"
@@ -80,15 +80,20 @@ def _detail_lines(settings: Settings, workloads: int, sweeps: SweepCost, rate: f
         parts=frozenset(detail.parts),
         error_budget=settings.alerts.options.thresholds["error_budget"],
     )
-    cost = detail_cost(workloads, policy, sweeps, rate)
+    cost = detail_cost(workloads, policy, sweeps, rate, (row.row for row in settings.objectives), account)
     yield (
         f"  details: {cost.requests_per_second * 60:.0f} API calls per minute for everything; "
         f"sweeps leave {cost.budget * 60:.0f}"
     )
     yield (
-        f"  {cost.important * 60:.1f} more for each workload of high or critical importance: pods more often, and long "
-        "windows"
+        f"  {cost.important * 60:.1f} more for each workload of high or critical importance: pods more often, long "
+        "windows, objectives by importance"
     )
+    if cost.counted:
+        yield (
+            f"  {cost.counted * 60:.1f} more for each workload with an objective by its name or tags: counting its "
+            "requests"
+        )
     if not cost.fits:
         yield (
             "  extra quantiles and long windows of the least important workloads are dropped; each part is polled "

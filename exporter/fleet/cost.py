@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from exporter.api.models import Workload
+from exporter.fleet.objectives import ObjectiveRow, objective_of
 from exporter.fleet.polling import EXTRAS, Policy, load, requests
 from exporter.fleet.workload_state import WorkloadState
 
@@ -30,14 +32,16 @@ class SweepCost(NamedTuple):
 class DetailCost(NamedTuple):
     """Cost of details of a running fleet of low importance, and the budget that sweeps leave, in requests per second.
 
-    `important`: what a workload of high or critical importance costs more. `slowdown`: factor by which the polling
-    interval grows once the optional requests are dropped; 1: everything fits.
+    `important`: what a workload of high or critical importance costs more. `counted`: what one costs more that has an
+    objective because of its name or tags; 0: there is none. `slowdown`: factor by which the polling interval grows once
+    the optional requests are dropped; 1: everything fits.
     """
 
     requests_per_second: float
     budget: float
     slowdown: float
     important: float
+    counted: float = 0.0
 
     @property
     def fits(self) -> bool:
@@ -51,12 +55,31 @@ def sweep_cost(workloads: int, page_size: int, interval: float, rate: float) -> 
     return SweepCost(pages, pages / interval, pages / rate, interval)
 
 
-def detail_cost(workloads: int, policy: Policy, sweeps: SweepCost, rate: float) -> DetailCost:
-    """Cost of polling the details of `workloads` beside these sweeps."""
+def detail_cost(
+    workloads: int,
+    policy: Policy,
+    sweeps: SweepCost,
+    rate: float,
+    objectives: Iterable[ObjectiveRow] = (),
+    account: str = "",
+) -> DetailCost:
+    """Cost of polling the details of `workloads` without names and tags, with these objectives, beside these sweeps."""
+    rows = tuple(objectives)
+
+    def state(importance: str) -> WorkloadState:
+        workload = Workload(id="w", status="running", importance=importance)
+        return WorkloadState(workload=workload, account=account, objective=objective_of(rows, account, workload))
+
     budget = max(rate - sweeps.requests_per_second, MIN_DETAIL_SHARE * rate)
-    state = WorkloadState(workload=Workload(id="w", status="running", importance="low"), account="")
-    everything = workloads * load(requests(state, policy, 0.0), 1.0)
-    required = workloads * load(requests(state, policy, 0.0, frozenset(EXTRAS)), budget)
-    high = state._replace(workload=Workload(id="w", status="running", importance="high"))
-    important = load(requests(high, policy, 0.0), 1.0) - load(requests(state, policy, 0.0), 1.0)
-    return DetailCost(everything, budget, max(1.0, required), important)
+    low, high = state("low"), state("high")
+    single = load(requests(low, policy, 0.0), 1.0)
+    required = workloads * load(requests(low, policy, 0.0, frozenset(EXTRAS)), budget)
+    named = [row for row in rows if (row.tags or row.name) and (not row.accounts or account in row.accounts)]
+    others = (load(requests(low._replace(objective=row.objective), policy, 0.0), 1.0) for row in named)
+    return DetailCost(
+        requests_per_second=workloads * single,
+        budget=budget,
+        slowdown=max(1.0, required),
+        important=load(requests(high, policy, 0.0), 1.0) - single,
+        counted=max(others, default=single) - single if low.objective is None else 0.0,
+    )

@@ -255,6 +255,22 @@ def test_a_ca_file_without_certificates_is_reported_by_every_command_that_uses_t
     assert api.requests.total() == before
 
 
+def test_plan_counts_the_requests_that_objectives_cost(tmp_path: Path) -> None:
+    def lines(objectives: str) -> str:
+        file = tmp_path / "exporter.yaml"
+        file.write_text(f"accounts: [{{token: x}}]\nobjectives: [{objectives}]\n")
+        return run("plan", f"--config.file={file}", "--workloads=250")[1]
+
+    def details(text: str) -> float:
+        return float(re.findall(r"details: (\d+) API calls per minute", text)[0])
+
+    without, every, some = lines(""), lines("{availability: 0.99}"), lines("{availability: 0.99, tags: [team]}")
+    assert details(every) - details(without) == pytest.approx(25, abs=1)
+    assert details(some) == details(without)
+    assert "0.1 more for each workload with an objective by its name or tags: counting its requests\n" in some
+    assert "by its name or tags" not in without + every
+
+
 def test_plan_reports_the_cost_of_a_fleet_and_whether_it_fits(api: Simulator, tmp_path: Path) -> None:
     status, out, _ = run("plan", "--workloads=250")
     assert (status, "3 list pages per sweep" in out, "6.0 API calls per minute; the budget is 600" in out) == (

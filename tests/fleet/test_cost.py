@@ -3,6 +3,7 @@
 import pytest
 
 from exporter.fleet.cost import detail_cost, sweep_cost
+from exporter.fleet.objectives import Objective, ObjectiveRow
 from exporter.fleet.polling import Policy
 
 
@@ -46,3 +47,39 @@ def test_details_keep_a_fifth_of_the_budget_if_sweeps_need_all_of_it() -> None:
 def test_an_important_workload_costs_its_pods_twice_and_three_long_windows_more() -> None:
     cost = detail_cost(10, Policy(), sweep_cost(10, page_size=100, interval=30.0, rate=10.0), rate=10.0)
     assert cost.important == pytest.approx(2 / 300 + 1 / 1800 + 1 / 3600 + 1 / 7200)
+
+
+SWEEPS = sweep_cost(10, page_size=100, interval=30.0, rate=10.0)
+COUNTED = 1 / 600
+"""Requests per second of the counts of one workload, at the default interval of details."""
+
+
+@pytest.mark.parametrize(
+    ("row", "everything", "important", "counted"),
+    [
+        pytest.param(ObjectiveRow(Objective(availability=0.99)), 10 * COUNTED, 0.0, 0.0, id="all workloads"),
+        pytest.param(ObjectiveRow(Objective(latency=0.99, slower=1.0)), 10 * COUNTED, 0.0, 0.0, id="latency"),
+        pytest.param(ObjectiveRow(Objective(readiness=0.99)), 0.0, 0.0, 0.0, id="readiness counts no requests"),
+        pytest.param(
+            ObjectiveRow(Objective(availability=0.99), importance=frozenset({"high"})), 0.0, COUNTED, 0.0,
+            id="important workloads",
+        ),
+        pytest.param(
+            ObjectiveRow(Objective(availability=0.99), tags={"team": "payments"}), 0.0, 0.0, COUNTED,
+            id="workloads with a tag",
+        ),
+        pytest.param(ObjectiveRow(Objective(availability=0.99), name="score-*"), 0.0, 0.0, COUNTED, id="some names"),
+        pytest.param(
+            ObjectiveRow(Objective(availability=0.99), name="score-*", accounts=frozenset({"other"})), 0.0, 0.0, 0.0,
+            id="names of another account",
+        ),
+    ],
+)  # fmt: skip
+def test_requests_counted_for_objectives_cost_one_request_in_ten_minutes_for_a_workload_that_has_one(
+    row: ObjectiveRow, everything: float, important: float, counted: float
+) -> None:
+    without = detail_cost(10, Policy(), SWEEPS, rate=10.0)
+    cost = detail_cost(10, Policy(), SWEEPS, rate=10.0, objectives=[row], account="default")
+    assert cost.requests_per_second - without.requests_per_second == pytest.approx(everything)
+    assert cost.important - without.important == pytest.approx(important)
+    assert cost.counted == pytest.approx(counted)
