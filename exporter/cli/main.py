@@ -15,7 +15,13 @@ from typing import Protocol, cast
 from exporter import __revision__, __version__
 from exporter.cli.context import Context
 from exporter.cli.flags import EXIT_STATUS
-from exporter.cli.process import disable_core_dumps, open_standard_streams
+from exporter.cli.process import (
+    OUTPUT_NOT_READ,
+    disable_core_dumps,
+    discard_output,
+    open_standard_streams,
+    output_is_read,
+)
 from exporter.errors import ExporterError
 from exporter.redaction import Secrets
 from exporter.settings.problems import BadSettings
@@ -84,7 +90,25 @@ def parser(*names: str) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status: 0 success, 1 failure, 2 invalid settings or usage."""
+    """Run one command; return its exit status: 0 success, 1 failure, 2 invalid settings or usage, and 141 if what reads
+    its output has ended, such as `head`.
+    """
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # while the interpreter ends, a failure would be printed
+    except BrokenPipeError:
+        discard_output()
+        return OUTPUT_NOT_READ
+    except OSError as error:  # such as a full disk
+        print(f"workload-exporter: standard output: {error.strerror}", file=sys.stderr)
+        discard_output()
+        return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
         given.insert(0, "run")
@@ -106,6 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"workload-exporter: {line}", file=sys.stderr)
         return 1
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and not output_is_read():
+            raise
         print(f"workload-exporter: {secrets.text(error.strerror or str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

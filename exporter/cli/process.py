@@ -6,7 +6,10 @@ import contextlib
 import ctypes
 import os
 import resource
+import select
 
+OUTPUT_NOT_READ = 141
+"""Exit status when nothing reads the output any more: that of a program which SIGPIPE (13) ends."""
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
@@ -31,3 +34,20 @@ def open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+
+
+def output_is_read() -> bool:
+    """Whether standard output and standard error are still read, as far as is known: not those of a pipe to a program
+    that has ended.
+    """
+    pipes = select.poll()
+    for number in (1, 2):
+        pipes.register(number, 0)
+    return not any(events & select.POLLERR for _, events in pipes.poll(0))
+
+
+def discard_output() -> None:
+    """Discard what is still to be written to standard output and standard error."""
+    discarding = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(discarding, number)

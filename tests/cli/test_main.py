@@ -728,6 +728,48 @@ def test_the_demo_needs_no_settings() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--help"], {0, 141}),  # argparse ignores errors of its output
+        (["docs"], {141}),
+        (["rules"], {141}),
+        (["check"], {141}),
+        (["explain", "healthy-0"], {141}),
+        (["once"], {141}),
+    ],
+    ids=lambda given: given[0] if isinstance(given, list) else "",
+)
+def test_a_command_whose_output_is_not_read_ends_without_a_message(
+    api: Simulator, arguments: list[str], expected: set[int]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as output:
+        child = subprocess.run(
+            [sys.executable, "-m", "exporter", *arguments],
+            env=command_environment(account(api)),
+            stdout=output,
+            stderr=subprocess.PIPE,
+            timeout=120,
+        )
+    printed = [line for line in child.stderr.decode().splitlines() if "msg=" not in line]  # log lines stay
+    assert (child.returncode in expected, printed) == (True, [])
+
+
+def test_output_that_cannot_be_written_is_an_error_with_its_reason() -> None:
+    with Path("/dev/full").open("wb") as full:
+        child = subprocess.run(
+            [sys.executable, "-m", "exporter", "rules"],
+            env=command_environment({}),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=120,
+        )
+    lines = child.stderr.decode().splitlines()
+    assert (child.returncode, len(lines), "No space left on device" in lines[0]) == (1, 1, True)
+
+
 def test_no_output_contains_the_token(tmp_path: Path) -> None:
     """The token appears in no response, log line or error, even if the API rejects it."""
     canary = "canary-8c1f"
