@@ -134,6 +134,7 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
         not_ready=lambda: "",
         status_page=blank,
         workload_page=blank_workload,
+        workload_json=blank_workload,
         workloads_csv=blank,
         workloads_json=blank,
         config=lambda: None,

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 import sys
+from urllib.parse import quote
 
 from exporter.cli.context import Context
 from exporter.cli.flags import add_run_flags, positive_integer, positive_number
+from exporter.cli.own_server import request_with_login
 from exporter.cli.run import run_daemon
+from exporter.cli.web_settings import daemon_address
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.costs import CostSettings
 from exporter.settings.model import Settings
 from exporter.settings.objectives import ObjectiveSettings
 from exporter.settings.paging import PagingSettings
-from exporter.settings.values import listen_address
+from exporter.settings.values import DEFAULT_ADDRESS, listen_address
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
 from exporter.simulator.waste import PRICES, WASTE
 
-_NOTE = "Simulation: DataRobot is not contacted, and none of these workloads exist."
+NOTE = "Simulation: DataRobot is not contacted, and none of these workloads exist."
 
 _OBJECTIVES = tuple(
     ObjectiveSettings.model_validate(row)
@@ -70,6 +75,7 @@ def run(context: Context) -> int:
         stories=(*STORIES, *WASTE),
         host=host,
         port=port,
+        explained=lambda workload: _explained(context, workload),
     ) as simulator:
         account = AccountSettings.model_validate(
             {"name": "demo", "endpoint": simulator.url, "token": simulator.token, "requests_per_second": 100}
@@ -89,14 +95,34 @@ def run(context: Context) -> int:
                 parts["objectives"] = _OBJECTIVES
             return given.model_copy(update=parts)
 
-        address = settings.web.listen_address[0]
-        shown = f"127.0.0.1{address}" if address.startswith(":") else address
-        print(
-            f"SIMULATION, DataRobot is not contacted: {options.workloads} workloads, API at {simulator.url}\n"
-            f"Open http://{shown}/ or http://{shown}{settings.web.telemetry_path}; stop with Ctrl-C.\n"
-            "For `explain` and the commands of runbooks in another shell:\n"
-            f"  export DATAROBOT_ENDPOINT={simulator.url}\n"
-            f"  export DATAROBOT_API_TOKEN={simulator.token}",
-            file=sys.stderr,
-        )
-        return run_daemon(simulated(), simulated, _NOTE, context.settings_files)
+        print(_introduction(settings, simulator, options.workloads), file=sys.stderr)
+        return run_daemon(simulated(), simulated, NOTE, context.settings_files)
+
+
+def _introduction(settings: Settings, simulator: Simulator, workloads: int) -> str:
+    """Where the simulation is, and commands to try, as lines to paste."""
+    address = settings.web.listen_address[0]
+    shown = f"127.0.0.1{address}" if address.startswith(":") else address
+    there = "" if address == DEFAULT_ADDRESS else f" --web.listen-address={shlex.quote(address)}"
+    first = simulator.world.actor(min(1, workloads - 1)).name
+    return (
+        f"SIMULATION, DataRobot is not contacted: {workloads} workloads, API at {simulator.url}\n"
+        f"Open http://{shown}/ or http://{shown}{settings.web.telemetry_path}; stop with Ctrl-C.\n"
+        "In another shell:\n"
+        f"  workload-exporter waste{there}\n"
+        f"  workload-exporter objectives{there}\n"
+        f"  DATAROBOT_ENDPOINT={simulator.url} DATAROBOT_API_TOKEN={simulator.token} "
+        f"workload-exporter explain {first}\n"
+        "For the commands of runbooks, in a shell that you close afterwards, because in it `make run` monitors the "
+        "simulation:\n"
+        f"  export DATAROBOT_ENDPOINT={simulator.url}\n"
+        f"  export DATAROBOT_API_TOKEN={simulator.token}"
+    )
+
+
+def _explained(context: Context, workload: str) -> str:
+    """What the daemon of the demo shows of a workload, or why it shows nothing."""
+    address = daemon_address(context)
+    path = f"/workloads/{quote(workload, safe='')}"
+    status, body = request_with_login(address.listen, address.tls, path, accept="application/json")
+    return str(json.loads(body)["text"]) if status == 200 else body

@@ -130,12 +130,17 @@ def _run(arguments: Sequence[str] | None) -> int:
             print(f"workload-exporter: {line}", file=sys.stderr)
         return 1
     except OSError as error:
-        if isinstance(error, BrokenPipeError) and not output_is_read():
-            raise
-        print(f"workload-exporter: {secrets.text(error.strerror or str(error))}", file=sys.stderr)
-        return 1
+        return _failed(error, secrets)
     except KeyboardInterrupt:
         return 130
     except Exception:  # noqa: BLE001 — it ends the process in any case, but its text may contain a secret
         sys.stderr.write(secrets.text(traceback.format_exc()))
         return 1
+
+
+def _failed(error: OSError, secrets: Secrets) -> int:
+    """Print why the system refused something. Raises the error if it is that the output is no longer read."""
+    if isinstance(error, BrokenPipeError) and not output_is_read():
+        raise error
+    print(f"workload-exporter: {secrets.text(error.strerror or str(error))}", file=sys.stderr)
+    return 1

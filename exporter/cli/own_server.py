@@ -19,12 +19,20 @@ LOGIN = "WORKLOAD_EXPORTER_LOGIN"
 
 
 def request(
-    address: str, tls: bool, path: str, *, method: str = "GET", login: str = "", timeout: float = 5.0
+    address: str,
+    tls: bool,
+    path: str,
+    *,
+    method: str = "GET",
+    login: str = "",
+    timeout: float = 5.0,
+    accept: str = "*/*",
 ) -> tuple[int, str]:
     """Status and body of the response of the server at a listen address; status 0 and the reason if there is none.
 
     The text of an error response has its URL and status in front. `login` is ``USER:PASSWORD`` for basic auth; it is
-    removed from the text, because another program may listen at the address. `timeout` is in seconds.
+    removed from the text, because another program may listen at the address. `timeout` is in seconds. `accept`: media
+    type.
     """
     secrets = redaction.Secrets()
     secrets.learn(login, redaction.login)
@@ -33,7 +41,8 @@ def request(
     url = f"http{'s' if tls else ''}://{shown}:{port}{path}"
     https = urllib.request.HTTPSHandler(context=_any_certificate())
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), https, _NoRedirects)
-    headers = {"x-requested-by": "workload-exporter", "host": "localhost"}  # which `web.hosts` always includes
+    # `web.hosts` always includes localhost.
+    headers = {"x-requested-by": "workload-exporter", "host": "localhost", "accept": accept}
     prepared = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310 — always http or https
     if login:
         prepared.add_header("authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
@@ -50,11 +59,15 @@ def request(
         return 0, f"{place} cannot be reached: {one_line(reason)}"
 
 
-def request_with_login(address: str, tls: bool, path: str, *, method: str = "GET") -> tuple[int, str]:
+def request_with_login(
+    address: str, tls: bool, path: str, *, method: str = "GET", timeout: float = 5.0, accept: str = "*/*"
+) -> tuple[int, str]:
     """`request` with the login in the environment, if there is one; the text of a 401 says how to give it, and that of
     a server that cannot be reached how to give another address.
     """
-    status, text = request(address, tls, path, method=method, login=os.environ.get(LOGIN, ""))
+    status, text = request(
+        address, tls, path, method=method, login=os.environ.get(LOGIN, ""), timeout=timeout, accept=accept
+    )
     hints = {
         401: f"; set {LOGIN}=USER:PASSWORD",
         0: "; if the daemon listens elsewhere: --web.listen-address=HOST:PORT",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +15,22 @@ from exporter.cli.flags import add_run_flags
 from exporter.daemon.daemon import Daemon
 from exporter.daemon.memory import limit_fragmentation
 from exporter.settings.model import Settings
+from exporter.simulator.api import TOKEN
 from exporter.state.opened import open_leases, open_store
 
+_SIMULATION = (
+    "DATAROBOT_API_TOKEN is the token of the demo: this monitors its simulation, not DataRobot. To end that: "
+    "unset DATAROBOT_ENDPOINT DATAROBOT_API_TOKEN"
+)
 add_flags: Callable[[argparse.ArgumentParser], None] = add_run_flags
 
 
 def run(context: Context) -> int:
-    return run_daemon(context.settings(), context.reader(), settings_files=context.settings_files)
+    settings = context.settings()
+    note = _SIMULATION if os.environ.get("DATAROBOT_API_TOKEN") == TOKEN else ""
+    if note:
+        print(f"workload-exporter: {note}", file=sys.stderr)
+    return run_daemon(settings, context.reader(), note, context.settings_files)
 
 
 def run_daemon(

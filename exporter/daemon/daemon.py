@@ -118,6 +118,7 @@ class Daemon:
             workloads_csv=pages.status.csv,
             workloads_json=pages.status.json,
             workload_page=pages.workload,
+            workload_json=pages.workload.json,
             targets=lists.targets,
             silences=lambda method, parameters: self.paging.silences(
                 method, parameters, self.settings.alerts.options.label_names

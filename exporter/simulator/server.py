@@ -16,6 +16,8 @@ from typing import Any, Self
 import uvicorn
 
 from exporter.simulator.api import SimulatedApi
+from exporter.simulator.console import CONSOLE, Explained, console_page
+from exporter.simulator.oddities import SimulatedResponse
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _ALL = "0.0.0.0"  # noqa: S104 — only if requested
@@ -24,11 +26,16 @@ _ALL = "0.0.0.0"  # noqa: S104 — only if requested
 class Simulator(SimulatedApi):
     """A `SimulatedApi` that is served. Use it as a context manager, or call `start` and `stop`.
 
+    `explained` returns the text of a page in place of the console; it may take a while.
+
     Raises OSError if the address is in use, ValueError for an unknown oddity.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, **api: Any) -> None:
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, explained: Explained | None = None, **api: Any
+    ) -> None:
         super().__init__(**api)
+        self._explained = explained
         config = uvicorn.Config(
             self._application,
             host=host or _ALL,
@@ -86,6 +93,9 @@ class Simulator(SimulatedApi):
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         raw = scope["raw_path"].decode("latin-1")
+        if raw.startswith(CONSOLE):
+            await _send(send, await asyncio.to_thread(console_page, raw, self._explained))
+            return
         response = self.respond(scope["method"], raw, scope["query_string"].decode("latin-1"), headers)
         if response.delay:
             await asyncio.sleep(response.delay)  # the oddities `slow` and `hanging`
@@ -108,6 +118,12 @@ class Simulator(SimulatedApi):
                 left -= len(response.body)
         last = b"" if response.fill or scope["method"] == "HEAD" else response.body
         await send({"type": "http.response.body", "body": last})
+
+
+async def _send(send: Send, response: SimulatedResponse) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in response.headers]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
 
 
 class _Cut(Exception):

@@ -25,6 +25,7 @@ from exporter.web.responses import (
     html,
     json_body,
     plain,
+    wants_json,
 )
 from exporter.web.status_page import POLICY
 from exporter.web.workload_page import POLICY as WORKLOAD_POLICY
@@ -85,15 +86,15 @@ class Peer(Protocol):
 class Application:
     """The ASGI application. `publish` swaps the served page in one assignment; everything else comes from callables.
 
-    `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` returns the reason (empty:
-    ready); `status_page` renders the page at / for a query string, `workload_page` that of a workload, with its status
-    code, for an id and a query string, `workloads_csv` and `workloads_json` the list of workloads that the status
-    page shows; `config` returns the settings as text and `episodes`
-    those in progress as JSON, or None if not enabled; `targets` returns target groups as JSON in the format of
-    Prometheus's HTTP service discovery, or the reason why they are not known; `silences` lists (GET), creates (POST)
-    and deletes (DELETE) silences; `count` receives path and status code of each request, `refused` the reason of a
-    refused request, `closed` the reason of a closed connection; `passwords` decides which Authorization headers are
-    accepted (None: all).
+    `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` returns the reason
+    (empty: ready); `status_page` renders the page at / for a query string, `workload_page` that of a workload, with
+    its status code, for an id and a query string, `workload_json` the same as JSON, `workloads_csv` and
+    `workloads_json` the list of workloads that the status page shows; `config` returns the settings as text and
+    `episodes` those in progress as JSON, or None if not enabled; `targets` returns target groups as JSON in the
+    format of Prometheus's HTTP service discovery, or the reason why they are not known; `silences` lists (GET),
+    creates (POST) and deletes (DELETE) silences; `count` receives path and status code of each request, `refused`
+    the reason of a refused request, `closed` the reason of a closed connection; `passwords` decides which
+    Authorization headers are accepted (None: all).
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Application:
         not_ready: Callable[[], str],
         status_page: Callable[[str], Awaitable[bytes]],
         workload_page: Callable[[str, str], Awaitable[tuple[int, bytes]]],
+        workload_json: Callable[[str, str], Awaitable[tuple[int, bytes]]],
         workloads_csv: Callable[[str], Awaitable[bytes]],
         workloads_json: Callable[[str], Awaitable[bytes]],
         config: Callable[[], str | None],
@@ -120,7 +122,8 @@ class Application:
         self._published = Published()
         self._reload, self._heartbeat_age, self._not_ready = reload, heartbeat_age, not_ready
         self._status_page, self._config, self._episodes = status_page, config, episodes
-        self._workload_page, self._workloads_csv, self._workloads_json = workload_page, workloads_csv, workloads_json
+        self._workload_page, self._workload_json = workload_page, workload_json
+        self._workloads_csv, self._workloads_json = workloads_csv, workloads_json
         self._count, self._targets, self._silences = count, targets, silences
         self._refused, self.closed = refused, closed
         self.passwords = passwords
@@ -248,7 +251,11 @@ class Application:
         return html(200, await self._status_page(request.query), POLICY)
 
     async def _get_workload(self, request: HttpRequest) -> HttpResponse:
-        status, body = await self._workload_page(request.path.removeprefix(WORKLOADS), request.query)
+        workload_id = request.path.removeprefix(WORKLOADS)
+        if wants_json(header(request.headers, b"accept")[:MAX_NEGOTIATION]):
+            status, body = await self._workload_json(workload_id, request.query)
+            return json_body(body, status)
+        status, body = await self._workload_page(workload_id, request.query)
         return html(status, body, WORKLOAD_POLICY)
 
     async def _get_workloads_csv(self, request: HttpRequest) -> HttpResponse:

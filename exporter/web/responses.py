@@ -51,9 +51,14 @@ def encoded(rows: Rows) -> bytes:
     return json.dumps(rows, separators=(",", ":")).encode()
 
 
-def json_body(body: bytes) -> HttpResponse:
+def json_body(body: bytes, status: int = 200) -> HttpResponse:
     """A JSON response."""
-    return HttpResponse(200, [(b"content-type", b"application/json; charset=utf-8")], (body,))
+    return HttpResponse(status, [(b"content-type", b"application/json; charset=utf-8")], (body,))
+
+
+def wants_json(accept: str) -> bool:
+    """Whether an Accept header names JSON and not HTML, as that of a script does and that of a browser does not."""
+    return "application/json" in accept.lower() and "text/html" not in accept.lower()
 
 
 def header(headers: Headers, name: bytes) -> str:

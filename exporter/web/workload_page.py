@@ -1,4 +1,5 @@
-"""The page at /workloads/{id}: one workload, as `explain` shows it, with its pods, from what the exporter knows.
+"""The page at /workloads/{id}: one workload, as `explain` shows it, with its pods, from what the exporter knows, and
+the same as JSON.
 
 It needs no script, and sends no request to the API.
 """
@@ -6,6 +7,7 @@ It needs no script, and sends no request to the API.
 from __future__ import annotations
 
 import functools
+import json
 import shlex
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,10 +17,12 @@ from jinja2 import Environment
 
 from exporter.alerting.rules import Options
 from exporter.alerting.silences import Silence, concerns
-from exporter.diagnosis.workload_page import workload_page
+from exporter.diagnosis.wording import as_json, text
+from exporter.diagnosis.workload_page import WorkloadPage, workload_page
 from exporter.fleet.history import MAX_ENTRIES
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.exposition import bounded
+from exporter.timestamps import rfc3339
 from exporter.web.on_request import made
 from exporter.web.rendering import SUMMARIES, colour, described, environment, icon, policy, workload_address
 from exporter.web.status_page import AccountStatus
@@ -72,6 +76,10 @@ class WorkloadPages:
         """The status code, and the page in UTF-8."""
         return await made(functools.partial(_encoded, self._requested(workload_id, account_of(query))), short=True)
 
+    async def json(self, workload_id: str, query: str) -> tuple[int, bytes]:
+        """The status code, and the workload as JSON."""
+        return await made(functools.partial(_json, self._requested(workload_id, account_of(query))), short=True)
+
 
 def account_of(query: str) -> str:
     """The account in a query string; empty: none is given."""
@@ -104,7 +112,7 @@ def rendered(requested: Requested) -> tuple[int, str]:
             requested=requested, address=workload_address
         )
     unknown = [account for account in requested.accounts if account.succeeded is None]
-    text = templates.get_template("no_workload.html").render(
+    page = templates.get_template("no_workload.html").render(
         requested=requested,
         shown=requested.id[:LONGEST_ID],
         quoted=shlex.quote(requested.id[:LONGEST_ID]),
@@ -112,17 +120,45 @@ def rendered(requested: Requested) -> tuple[int, str]:
         unknown=unknown,
         address=workload_address,
     )
-    return 503 if unknown else 404, text
+    return 503 if unknown else 404, page
 
 
-def _page(requested: Requested, found: FoundWorkload) -> str:
+def _json(requested: Requested) -> tuple[int, bytes]:
+    """As `rendered`, as JSON: the diagnosis with the keys of `explain --json`, its text, and the timeline, latest
+    first; or the reason why there is none.
+    """
+    if len(requested.found) != 1:
+        unknown = any(account.succeeded is None for account in requested.accounts)
+        code, error = (503, "not known yet: no complete sweep") if unknown else (404, "no such workload")
+        if requested.found:
+            names = ", ".join(found.account.name for found in requested.found)
+            code, error = 300, f"several accounts have this workload; add ?account=: {names}"
+        return code, json.dumps({"error": error}).encode()
+    page, at, _ = _shown(requested, requested.found[0])
+    moments = [{**each._asdict(), "at": rfc3339(each.at, "seconds")} for each in page.timeline]
+    shown = {
+        "at": rfc3339(at, "seconds"),
+        "text": text(page.diagnosis),
+        "timeline": moments,
+        "diagnosis": as_json(page.diagnosis),
+    }
+    return 200, json.dumps(shown, separators=(",", ":")).encode()
+
+
+def _shown(requested: Requested, found: FoundWorkload) -> tuple[WorkloadPage, float, float]:
+    """The page of a workload, the time as of which it is, and the age of the last complete sweep in seconds."""
     account, state = found.account, found.state
     assert account.succeeded is not None
     age = requested.now - account.succeeded
     # Workloads that are withdrawn are shown as they were at the last complete sweep.
     at = account.succeeded if age > account.stale_after else requested.now
     options = requested.options._replace(console=requested.options.console or account.url)
-    page = workload_page(state, at, options)
+    return workload_page(state, at, options), at, age
+
+
+def _page(requested: Requested, found: FoundWorkload) -> str:
+    account, state = found.account, found.state
+    page, at, age = _shown(requested, found)
     return (
         _environment()
         .get_template("workload.html")

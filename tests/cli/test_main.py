@@ -713,19 +713,37 @@ def test_a_reload_changes_who_pages(api: Simulator, tmp_path: Path) -> None:
 
 
 def test_the_demo_needs_no_settings() -> None:
-    running = Running("demo", "--demo.workloads=10", "--demo.speed=60", "--demo.seed=3")
+    api_address = free_address()
+    running = Running("demo", "--demo.workloads=10", "--demo.seed=3", f"--demo.api-address={api_address}")
     running.until("/-/ready", "ready\n")
     text = running.until("/metrics", 'workload="crash-loop-1"')
     assert text.count("\ndatarobot_workload_info{") >= 9
     assert 'tag_env="staging",tag_team="team-1",workload="crash-loop-1"' in text
+    shown = running.client.get("/workloads.json?q=crash-loop-1").json()["workloads"][0]["workload_id"]
+    console = httpx.get(f"http://{api_address}/console-nextgen/workloads/{shown}/overview", trust_env=False, timeout=30)
+    assert "a simulation, not DataRobot" in console.text
+    assert "<pre>crash-loop-1: errored" in console.text
     status, _, log = running.stop(signal.SIGINT)
     assert status == 0
-    assert log.startswith("SIMULATION, DataRobot is not contacted: 10 workloads, API at http://127.0.0.1:")
-    assert re.search(
-        r"^  export DATAROBOT_ENDPOINT=http://127.0.0.1:\d+\n  export DATAROBOT_API_TOKEN=demo-token$",
-        log,
-        re.MULTILINE,
+    api, token = f"DATAROBOT_ENDPOINT=http://{api_address}", "DATAROBOT_API_TOKEN=demo-token"
+    assert log.startswith(
+        f"SIMULATION, DataRobot is not contacted: 10 workloads, API at http://{api_address}\n"
+        f"Open http://{running.address}/ or http://{running.address}/metrics; stop with Ctrl-C.\n"
+        "In another shell:\n"
+        f"  workload-exporter waste --web.listen-address={running.address}\n"
+        f"  workload-exporter objectives --web.listen-address={running.address}\n"
+        f"  {api} {token} workload-exporter explain crash-loop-1\n"
+        "For the commands of runbooks, in a shell that you close afterwards, because in it `make run` monitors the "
+        f"simulation:\n  export {api}\n  export {token}\n"
     )
+
+
+def test_a_daemon_with_the_token_of_the_demo_says_that_it_monitors_a_simulation(api: Simulator) -> None:
+    running = Running("run", **account(api))
+    page = running.until("/", "the token of the demo: this monitors its simulation, not DataRobot")
+    _, _, log = running.stop()
+    for text in (page, log):
+        assert "unset DATAROBOT_ENDPOINT DATAROBOT_API_TOKEN" in text
 
 
 @pytest.mark.parametrize(

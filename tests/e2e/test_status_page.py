@@ -83,6 +83,7 @@ def served(*fleet: Workload, reported: Pods | None = None) -> Iterator[str]:
         workloads_csv=status_page.csv,
         workloads_json=status_page.json,
         workload_page=WorkloadPages(requested),
+        workload_json=WorkloadPages(requested).json,
         config=lambda: None,
         episodes=no_list,
         targets=no_list,

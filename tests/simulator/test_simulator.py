@@ -604,3 +604,25 @@ def test_the_simulator_command_serves_until_sigterm_and_exits_with_0() -> None:
     status = child.wait(10)
     child.stderr.close()
     assert status == 0
+
+
+def test_a_link_to_the_console_leads_to_a_page_that_says_what_it_is() -> None:
+    with Simulator(workloads=1, explained=lambda workload: f"<b>{workload}</b>: crashed") as simulator:
+        for place, words in (("overview", "the overview of this workload"), ("activity-log/otel-logs", "the log")):
+            page = httpx.get(f"{simulator.url}/console-nextgen/workloads/a%3Cb/{place}", trust_env=False)
+            assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+            for text in (
+                "a simulation, not DataRobot",
+                words,
+                "explain a&lt;b</code>",
+                "&lt;b&gt;a&lt;b&lt;/b&gt;: crashed",
+            ):
+                assert text in page.text
+        for path in ("/console-nextgen/workloads/", "/console-nextgen/workloads/w1/absent"):
+            assert httpx.get(f"{simulator.url}{path}", trust_env=False).status_code == 404
+    with Simulator(workloads=1) as alone:
+        page = httpx.get(f"{alone.url}/console-nextgen/workloads/w1/overview", trust_env=False)
+        assert ("<pre>" in page.text, "explain w1</code> shows is what the exporter knows of it" in page.text) == (
+            False,
+            True,
+        )

@@ -44,6 +44,7 @@ class Served:
             not_ready=lambda: self.reason,
             status_page=self.status_page,
             workload_page=self.workload_page,
+            workload_json=self.workload_json,
             workloads_csv=self.status_page,
             workloads_json=self.status_page,
             config=lambda: self.config,
@@ -79,6 +80,9 @@ class Served:
 
     async def workload_page(self, workload_id: str, query: str) -> tuple[int, bytes]:
         return (404 if workload_id == "unknown" else 200), f"<p>{workload_id} {query}".encode()
+
+    async def workload_json(self, workload_id: str, query: str) -> tuple[int, bytes]:
+        return (404 if workload_id == "unknown" else 200), f'"{workload_id} {query}"'.encode()
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[tuple[str, int]]:

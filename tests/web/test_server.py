@@ -119,6 +119,23 @@ def test_the_page_of_a_workload_gets_its_id_decoded_and_its_query_and_allows_no_
 
 
 @pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json", "application/json"),
+        ("Application/JSON; q=0.9", "application/json"),
+        ("*/*", "text/html"),
+        ("text/html,application/json", "text/html"),
+        ("", "text/html"),
+    ],
+)
+def test_the_page_of_a_workload_is_json_for_a_client_that_accepts_json_and_no_html(accept: str, kind: str) -> None:
+    for name, status in (("w1", 200), ("unknown", 404)):
+        response = Served().request("GET", f"/workloads/{name}?account=eu", accept=accept)
+        assert (response.status_code, response.headers["content-type"].partition(";")[0]) == (status, kind)
+        assert f"{name} account=eu" in response.text
+
+
+@pytest.mark.parametrize(
     ("kind", "content_type", "disposition"),
     [
         ("csv", "text/csv; charset=utf-8; header=present", 'attachment; filename="workloads.csv"'),

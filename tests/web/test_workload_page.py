@@ -1,6 +1,7 @@
 """The page of a workload as HTML: contents, structure, escaping, and what is answered if there is none."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -67,6 +68,36 @@ def test_a_workload_shows_its_diagnosis_its_containers_and_its_links() -> None:
     assert links["Traces"] == "https://traces.test/w1"
     assert links["WorkloadReplicasDegraded"] == "https://docs.test/DataRobotWorkloadReplicasDegraded.md"
     assert links["All workloads"] == "../"
+
+
+def as_json(given: Requested, code: int = 200) -> Any:
+    async def made() -> tuple[int, bytes]:
+        return await WorkloadPages(lambda _, __: given).json("w1", "")
+
+    status, body = asyncio.run(made())
+    assert status == code
+    return json.loads(body)
+
+
+def test_a_workload_as_json_has_the_diagnosis_as_data_and_as_text_and_the_timeline() -> None:
+    event = HistoryEntry(NOW - 60, "event", "Replacement Errored", "no node", bad=True)
+    ledger = Ledger(since=NOW - 3600, first=NOW - 7200, history=(event,))
+    shown = as_json(requested(state("front", pods(READY, CRASHING), importance="high")._replace(ledger=ledger)))
+    assert list(shown) == ["at", "text", "timeline", "diagnosis"]
+    assert shown["at"] == "2026-11-18T11:06:40Z"
+    assert shown["text"].startswith("front: running, 1 of 2 ready [")
+    assert shown["timeline"][0] == {
+        "at": "2026-11-18T11:05:40Z", "kind": "event", "text": "Replacement Errored: no node", "bad": False
+    }  # fmt: skip
+    assert (shown["diagnosis"]["workload"], shown["diagnosis"]["replicas"]["ready"]) == ("front", 1)
+
+
+def test_a_workload_that_is_not_shown_is_json_with_the_reason() -> None:
+    assert as_json(requested(), 404) == {"error": "no such workload"}
+    unknown = requested(accounts=(account(succeeded=None),))
+    assert as_json(unknown, 503) == {"error": "not known yet: no complete sweep"}
+    both = requested(state(), state()._replace(account="us"))
+    assert as_json(both, 300) == {"error": "several accounts have this workload; add ?account=: eu, us"}
 
 
 def test_the_console_of_the_settings_replaces_that_of_the_endpoint() -> None:
