@@ -260,7 +260,7 @@ def alerts_page() -> str:
         "five minutes, the value is the current one. Each rule contains its condition twice and costs twice as "
         "much.\n",
         "## The alerts\n",
-        alerts_table("../alerts/runbooks/"),
+        alerts_table(),
         "## Thresholds\n",
         "| Name | Default | Reason |",
         "|---|---|---|",
@@ -269,13 +269,13 @@ def alerts_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def alerts_table(runbooks: str = "alerts/runbooks/") -> str:
-    """A row for each alert."""
+def alerts_table() -> str:
+    """A row for each alert, for a page in docs/."""
     lines = ["| Alert | Fires after | Ends after | Severity | Summary |", "|---|---|---|---|---|"]
     for alert in ALERTS:
         off = " Off by default." if alert.opt_in else ""
         lines.append(
-            f"| [{alert.name}]({runbooks}{alert.name}.md) | {duration(alert.wait)} | {kept(alert)} "
+            f"| [{alert.name}](../alerts/runbooks/{alert.name}.md) | {duration(alert.wait)} | {kept(alert)} "
             f"| {severities(alert)} | {alert.summary}{off} |"
         )
     return "\n".join(lines) + "\n"
@@ -336,16 +336,13 @@ def _is_secret(schema: dict[str, Any]) -> bool:
 CHART = "deploy/helm/workload-exporter"
 
 
-def files(readme: str, values_schema: str) -> dict[str, str]:
+def files(values_schema: str) -> dict[str, str]:
     """All generated files by their path in the repository.
 
-    In `readme`, only the table of alerts is replaced; in the schema of the chart's values, only the definitions. A
-    chart can only read files of its own folder: it has a copy of the rules.
+    In the schema of the chart's values, only the definitions are replaced. A chart can only read files of its own
+    folder: it has a copy of the rules.
     """
-    begin, end = "<!-- alerts -->\n", "<!-- end of alerts -->\n"
-    before, rest = readme.split(begin)
     return {
-        "README.md": before + begin + alerts_table() + end + rest.split(end)[1],
         "alerts/rules.yml": rules_page(),
         "alerts/prometheusrule.yml": rules_page(form="kubernetes"),
         f"{CHART}/files/rules.yml": rules_page(),

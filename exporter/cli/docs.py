@@ -20,8 +20,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(context: Context) -> int:
     page, folder = context.options.page, context.options.write
     if folder is not None:
-        current = [(folder / place).read_text() for place in ("README.md", f"{CHART}/values.schema.json")]
-        for place, text in files(*current).items():
+        for place, text in files((folder / CHART / "values.schema.json").read_text()).items():
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             (folder / place).write_text(text)
     for name in [page] if page else () if folder else sorted(PAGES):
