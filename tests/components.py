@@ -12,6 +12,7 @@ PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "systemd-analyze": "systemd",
     "node": "nodejs",
+    "groff": "groff-base",
 }
 NOT_IN_CI = {"helm": "no package of Debian; with Go: go install helm.sh/helm/v3/cmd/helm@v3.22.0"}
 """Programs that `.ci/run` does not install, with where to get them: without them a test is skipped everywhere."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from exporter import __version__
+from exporter.asset_files import asset_files
 
 ROOT = Path(__file__).parent.parent
 NAME = f"datarobot_workload_exporter-{__version__}"
@@ -73,10 +74,8 @@ def test_the_wheel_has_the_modules_and_the_files_for_other_programs(built: tuple
         names = {*archive.namelist()}
     modules = files("exporter/**/*")
     assert "exporter/py.typed" in modules
-    assets = files("alerts/**/*", "dashboards/*.json", "deploy/grafana/**/*", "deploy/kubernetes/*", "docs/*.md")
-    others = {"deploy/otel-collector.example.yaml", "deploy/workload-exporter.service"}
     about = {f"{NAME}.dist-info/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt")}
-    assert names == modules | {f"exporter/assets/{name}" for name in assets | others} | about | {
+    assert names == modules | {f"exporter/assets/{name}" for name in asset_files()} | about | {
         f"{NAME}.dist-info/licenses/LICENSE"
     }
 

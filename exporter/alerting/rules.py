@@ -23,6 +23,8 @@ LABELS = ("alertname", *WORKLOAD, "component", "job")
 """Labels that identify alerts, in addition to the severity label and those of the settings."""
 _SAME_WORKLOAD = ("account", "workload_id")
 _LATER_THAN_ANY_TIME = "1e12"
+RUNBOOKS = "alerts/runbooks/"
+"""Prefix of ``NAME.md`` without a URL in the settings: the folder in the repository."""
 GROUPS = {"workload": "workloads", "account": "accounts", "exporter": "exporter"}
 
 
@@ -48,7 +50,7 @@ class Options(NamedTuple):
     off: frozenset[str] = frozenset()
     labels: Mapping[str, str] = {}
     severity_label: str = "severity"
-    runbooks: str = "alerts/runbooks/"
+    runbooks: str = RUNBOOKS
     dashboards: str = ""
     console: str = ""
     status: str = ""
@@ -64,6 +66,10 @@ class Options(NamedTuple):
     def label_names(self) -> tuple[str, ...]:
         """The names of all labels that an alert may have."""
         return (*LABELS, self.severity_label, *self.labels, *self.tag_labels)
+
+    def runbook(self, alert: str) -> str:
+        """Where the runbook of an alert is: its link, or the command that prints it."""
+        return f"{self.runbooks}{alert}.md" if self.runbooks != RUNBOOKS else f"workload-exporter runbook {alert}"
 
     def keep(self, alert: Alert, severity: str) -> float:
         """For how many seconds an alert keeps firing with this severity after its condition was last met."""

@@ -17,7 +17,11 @@ _MAX_NUMBER = 1e6
 def add_settings_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags for the settings file and for logging."""
     parser.add_argument(
-        "--config.file", dest="config_file", type=Path, metavar="FILE", help="settings in YAML; see docs/settings.md"
+        "--config.file",
+        dest="config_file",
+        type=Path,
+        metavar="FILE",
+        help="settings in YAML; see `workload-exporter docs settings`",
     )
     log = parser.add_argument_group("logging")
     log.add_argument("--log.level", dest="log.level", metavar="LEVEL", help="debug, info (default), warn or error")

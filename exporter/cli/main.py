@@ -48,6 +48,11 @@ COMMANDS = {
     "silence": "list, add or end silences of the running daemon's direct paging",
     "state": "copy the state from a SQLite file to a PostgreSQL database, or back",
     "rules": "print the alert rules for Prometheus or the Prometheus operator",
+    "runbook": "print what to do when an alert fires",
+    "dashboards": "list the Grafana dashboards, or print one of them",
+    "assets": "list, show or export files for other programs: rules, dashboards, provisioning, manifests, documents",
+    "completion": "print the script that completes commands and flags in bash, zsh or fish",
+    "man": "print the manual page, as for `workload-exporter man | man -l -`",
     "docs": "print the reference pages for metrics, settings and alerts, as in docs/",
 }
 """Summaries of the commands. Each command is the module of its name in this folder."""

@@ -13,7 +13,7 @@ from exporter.docs import RULES_FORMS, rules_page
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     add_settings_flags(parser)
-    rules = parser.add_argument_group("rules; for more, see alerts.* in docs/settings.md")
+    rules = parser.add_argument_group("rules; for more, see alerts.* in `workload-exporter docs settings`")
     rules.add_argument("--format", choices=RULES_FORMS, default="prometheus", help="default prometheus")
     rules.add_argument("--alerts.selector", dest="alerts.selector", metavar="MATCHERS", help='default job="datarobot"')
     rules.add_argument(

@@ -317,7 +317,7 @@ def _links(facts: Facts, cause: Cause, options: Options) -> Iterator[tuple[str, 
     by_severity = sorted(facts.alerts, key=lambda alert: ("critical", "warning", "info").index(alert.severity))
     names = dict.fromkeys([*filter(None, [cause.alert]), *(alert.alert for alert in by_severity)])
     for name in list(names)[:2]:
-        yield f"Runbook {name}", f"{options.runbooks}{name}.md"
+        yield f"Runbook {name}", options.runbook(name)
     workload, account = quote(facts.id, safe=""), quote(facts.account, safe="")
     if options.status:
         yield "Status", f"{options.status}/workloads/{workload}?account={account}"

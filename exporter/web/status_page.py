@@ -175,18 +175,20 @@ def address(choice: Choice) -> str:
 
 
 class _Explanation(NamedTuple):
-    """What is shown about an alert beside its workloads; `file` is its runbook where `runbook`, a link, is empty."""
+    """What is shown about an alert beside its workloads; `command` prints its runbook
+    where `runbook`, a link, is empty.
+    """
 
     summary: str
     runbook: str
-    file: str
+    command: str
 
 
 def _explanation(choice: Choice, options: Options) -> _Explanation | None:
     summary = SUMMARIES.get(choice.words)
     if summary is None:
         return None
-    return _Explanation(summary, runbook(choice.words, options), f"{options.runbooks}{choice.words}.md")
+    return _Explanation(summary, runbook(choice.words, options), options.runbook(choice.words))
 
 
 def _wanted(row: Row) -> str:

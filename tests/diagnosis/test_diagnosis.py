@@ -885,8 +885,8 @@ def test_links_lead_to_the_runbooks_of_the_cause_and_the_alert_and_to_the_worklo
     result = diagnosis(state("errored", crashing(1), importance="high", id="w/1"), NOW, LINKED)
     assert result.severity == "critical"
     assert result.links == (
-        ("Runbook DataRobotContainerCrashLooping", "alerts/runbooks/DataRobotContainerCrashLooping.md"),
-        ("Runbook DataRobotWorkloadErrored", "alerts/runbooks/DataRobotWorkloadErrored.md"),
+        ("Runbook DataRobotContainerCrashLooping", "workload-exporter runbook DataRobotContainerCrashLooping"),
+        ("Runbook DataRobotWorkloadErrored", "workload-exporter runbook DataRobotWorkloadErrored"),
         ("Status", "https://exporter.test/workloads/w%2F1?account=acme"),
         ("Dashboard", "https://grafana.test/d/datarobot-workload?var-account=acme&var-workload=w%2F1"),
         ("Console", "https://dr.test/console-nextgen/workloads/w%2F1/overview"),
@@ -935,8 +935,8 @@ Requests      1000 in the 5 min before 07:58 UTC, 0% server errors (5xx; 1 h:
 Conditions    DataRobotWorkloadErrored (critical),
               DataRobotContainerCrashLooping (critical); importance high
 
-Runbook DataRobotContainerCrashLooping: alerts/runbooks/DataRobotContainerCrashLooping.md
-Runbook DataRobotWorkloadErrored: alerts/runbooks/DataRobotWorkloadErrored.md
+Runbook DataRobotContainerCrashLooping: workload-exporter runbook DataRobotContainerCrashLooping
+Runbook DataRobotWorkloadErrored: workload-exporter runbook DataRobotWorkloadErrored
 Status: https://exporter.test/workloads/w?account=acme
 Dashboard: https://grafana.test/d/datarobot-workload?var-account=acme&var-workload=w
 Console: https://dr.test/console-nextgen/workloads/w/overview

@@ -216,7 +216,7 @@ def test_an_alert_condition_met_links_its_runbook_if_a_browser_can_open_it() -> 
     assert ("?q=DataRobotWorkloadErrored", "WorkloadErrored 1") in shown.links
     assert "the condition of the alert is true now" in shown.text
     named = parsed(status(failed), "q=DataRobotWorkloadErrored")
-    assert "A workload has failed. Runbook: alerts/runbooks/DataRobotWorkloadErrored.md" in named.text
+    assert "A workload has failed. Runbook: workload-exporter runbook DataRobotWorkloadErrored" in named.text
     script = status(failed, options=DEFAULT._replace(runbooks="javascript:alert(1)//"))
     assert not [href for href, _ in parsed(script, "q=DataRobotWorkloadErrored").links if "javascript" in href]
 

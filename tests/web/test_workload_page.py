@@ -107,7 +107,7 @@ def test_the_console_of_the_settings_replaces_that_of_the_endpoint() -> None:
 
 def test_a_runbook_that_a_browser_cannot_open_is_named() -> None:
     shown = parsed(requested(state(status="errored")))
-    assert "Runbook DataRobotWorkloadErrored: alerts/runbooks/DataRobotWorkloadErrored.md" in shown.text
+    assert "Runbook DataRobotWorkloadErrored: workload-exporter runbook DataRobotWorkloadErrored" in shown.text
     script = requested(state(status="errored"), options=DEFAULT._replace(runbooks="javascript:alert(1)//"))
     assert not [href for href, _ in parsed(script).links if "javascript" in href]
 
