@@ -13,6 +13,7 @@ from exporter.alerting.alerts import ALERTS
 from exporter.alerting.expressions import duration
 from exporter.alerting.limits import LIMITS
 from exporter.alerting.rules import DEFAULT, Options, rule_file
+from exporter.api.assumptions import ASSUMPTIONS, NOT_JUDGED
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES
@@ -281,7 +282,43 @@ def alerts_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"metrics": metrics_page, "settings": settings_page, "alerts": alerts_page}
+def assumptions_page() -> str:
+    """``docs/assumptions.md``: what is assumed about the API, how responses decide it, and what follows."""
+    lines = [
+        "# Assumptions\n",
+        _NOTE,
+        "Everything that the exporter knows about the Workload API comes from its published description and from "
+        "public programs that use it. Where these say nothing or disagree, the exporter assumes something. It judges "
+        "each assumption by the responses that it gets in any case, without a request of its own.\n",
+        f"`{PREFIX}assumption{{account,assumption,verdict}}` has the verdict: `confirmed`, `contradicted`, or "
+        "`unknown` while no response decides. A response that fits several readings decides nothing. A verdict takes "
+        "several responses in a row, about different workloads or at different times, that fit only one reading; each "
+        "change of a verdict doubles the number that the next one takes. Verdicts are not stored: after a restart, "
+        "they are unknown for some minutes, and what is assumed is in force. A contradicted assumption is logged once "
+        "as a warning, with the numbers that contradict it.\n",
+    ]
+    for row in ASSUMPTIONS:
+        assumed, *others = row.readings
+        times = f"{row.needed} times in a row" if row.needed > 1 else "once"
+        lines += [
+            f"## {row.id}\n",
+            f"{row.assumed}\n",
+            f"- Rests on it: {row.rests}.",
+            f"- Evidence, {times}: {row.evidence}",
+            f"- As assumed: {assumed.effect}.",
+            *(f"- `{other.name}`: {other.effect}." for other in others),
+            "",
+        ]
+    lines += [
+        "## Not judged\n",
+        "| Assumed | Rests on it | Not decided because |",
+        "|---|---|---|",
+        *(f"| {assumed} | {rests} | {reason} |" for assumed, rests, reason in NOT_JUDGED),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"metrics": metrics_page, "settings": settings_page, "alerts": alerts_page, "assumptions": assumptions_page}
 
 
 def settings_schema() -> dict[str, Any]:

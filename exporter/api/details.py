@@ -104,6 +104,11 @@ _ID_SLACK_SECONDS = 60.0
 """How far the time in an id may lie outside of what is plausible: ids of different servers."""
 
 
+def id_time(object_id: str) -> float | None:
+    """Seconds since the epoch at which an ObjectId was made; None if it is none."""
+    return float(int(object_id[:8], 16)) if _OBJECT_ID.fullmatch(object_id) else None
+
+
 def dated(event: Event, oldest: str | None, now: float) -> Event:
     """The event of a replacement with the time at which its record was created as its timestamp, if its id has it.
 
@@ -114,10 +119,14 @@ def dated(event: Event, oldest: str | None, now: float) -> Event:
     if "replacement" not in folded(event.reported_type):
         return event
     first, updated = timestamp(oldest), timestamp(event.timestamp)
-    if first is None or not _OBJECT_ID.fullmatch(event.id):
-        return event
-    created = float(int(event.id[:8], 16))
-    if not first - _ID_SLACK_SECONDS <= created <= min(now, now if updated is None else updated) + _ID_SLACK_SECONDS:
+    created = id_time(event.id)
+    if (
+        first is None
+        or created is None
+        or not first - _ID_SLACK_SECONDS
+        <= created
+        <= (min(now, now if updated is None else updated) + _ID_SLACK_SECONDS)
+    ):
         return event
     return msgspec.structs.replace(event, timestamp=rfc3339(created), updated=event.timestamp)
 

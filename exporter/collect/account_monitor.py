@@ -19,6 +19,7 @@ from exporter.collect.lists import PAGE
 from exporter.collect.logged_once import LoggedOnce
 from exporter.collect.poller import Poller
 from exporter.collect.sweep import select, sweep
+from exporter.fleet import evidence
 from exporter.fleet.objectives import ObjectiveRow
 from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import Snapshot, Sweep, unknown_values, visible
@@ -87,6 +88,7 @@ class AccountMonitor:
         self._sweeping = asyncio.Lock()
         self._polling: asyncio.Task[None] | None = None
         report.began(clock.wall())
+        report.judged(state.judgement)
         state.select_tags(plan.tags)
         state.use_objectives(plan.objectives)
         if plan.details is not None:
@@ -267,6 +269,7 @@ class AccountMonitor:
                 await asyncio.sleep(0)  # a large fleet must not delay requests
         self._report.tags_left_out(self.state.admission.left_out)
         self._settle()
+        self._judge()
         await asyncio.sleep(0)  # requests may have waited
         for field, values in unknown_values(result.workloads).items():
             self._logged_once.unknown_values(self._log, field, values)
@@ -275,6 +278,14 @@ class AccountMonitor:
     def _observe_clock(self, response: ApiResponse) -> None:
         if response.date is not None:
             self.state.observe_clock(response.date, self._clock.wall() - response.seconds / 2, response.seconds)
+
+    def _judge(self) -> None:
+        """Judge the assumptions that a sweep can decide."""
+        now = self._wall()
+        found = [each for before, after in self.state.changes for each in evidence.of_change(before, after, now)]
+        found += evidence.of_routes(self.client.other_forms, now)
+        if decided := self.state.judge(found):
+            self._report.judged(self.state.judgement, decided)
 
     def _settle(self) -> None:
         """Build traces of the episodes that are over."""

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from exporter.api.assumptions import ASSUMPTIONS, Assumption, Indication, Judgement
 from exporter.api.clock_skew import Skew
 from exporter.api.details import of_other_uses, offered
 from exporter.api.models import Bundle, Workload
@@ -33,7 +34,8 @@ STEP_WORKLOADS = 200
 T = TypeVar("T")
 
 
-def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+def parts_of(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The items in parts of `STEP_WORKLOADS`."""
     return (items[at : at + STEP_WORKLOADS] for at in range(0, len(items), STEP_WORKLOADS))
 
 
@@ -52,7 +54,9 @@ class AccountState:
     """The snapshot of one account, its account-wide details, and which of it is not written yet.
 
     `skew`: the estimated offset of the API's clock. `use`: resource totals of the last complete sweep. `admission`:
-    which names and values of the selected tags become labels.
+    which names and values of the selected tags become labels. `judgement`: what is known about the assumptions.
+    `is_whole`: whether the last list had only workloads that are monitored here. `changes`: workloads of which the last
+    sweep showed another status, before and after.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -66,6 +70,9 @@ class AccountState:
         self._traces: list[EpisodeTrace] = []
         self.skew = Skew()
         self.use: Use | None = None
+        self.judgement = Judgement()
+        self.is_whole = False
+        self.changes: tuple[tuple[WorkloadState, WorkloadState], ...] = ()
         self._tags, self.admission = TagSelection(), Admission()
         self._drift: float | None = None
         self._applying = False
@@ -80,6 +87,7 @@ class AccountState:
         new._account, new._catalogue, new.use, new.skew = self._account, self._catalogue, self.use, self.skew
         new._written_ledgers, new._written_tally = dict(self._written_ledgers), self._written_tally
         new._traces = [*self._traces]
+        new.judgement, new.is_whole = self.judgement, self.is_whole
         new._drift, new._tags, new.admission = self._drift, self._tags, self.admission
         new._objectives, new._chosen = self._objectives, dict(self._chosen)
         return new
@@ -134,21 +142,26 @@ class AccountState:
         if sweep.failure:
             self._snapshot = step(self._snapshot, sweep, now)
             return
-        ahead = self.skew.counts
+        ahead, self.is_whole = self.skew.counts, not sweep.unchosen
         done = dict[str, Observed]()
         self._applying = True
         try:
-            for some in _parts(sweep.workloads):
+            for some in parts_of(sweep.workloads):
                 done.update(observed(self._snapshot, sweep, some, now, ahead))
                 yield
             self._set_snapshot(step(self._snapshot, sweep, now, ahead, done))
+            self.changes = tuple(
+                (before, after)
+                for before, after, _ in done.values()
+                if before is not None and before is not after and before.workload.status != after.workload.status
+            )
         finally:
             self._applying = False
         yield
         yield from self._admission_steps()
         self._chosen = {i: chosen for i, chosen in self._chosen.items() if i in self._workloads}
         used = Use(0, 0, 0)
-        for ids in _parts(tuple(self._workloads)):
+        for ids in parts_of(tuple(self._workloads)):
             self._set_account_values(ids)
             more = use(self._workloads[i] for i in ids)
             bundles = used.bundles | more.bundles
@@ -175,7 +188,7 @@ class AccountState:
     def _admission_steps(self) -> Iterator[None]:
         """Decide which names and values of tags become labels."""
         found = dict[str, set[str]]()
-        for ids in _parts(tuple(self._workloads) if self._tags.names else ()):
+        for ids in parts_of(tuple(self._workloads) if self._tags.names else ()):
             for name, value, _ in census((self._workloads[i].workload for i in ids), self._tags):
                 found.setdefault(name, set()).add(value)
             yield
@@ -201,6 +214,17 @@ class AccountState:
             self._other_uses = of_other_uses(account.bundles)
         self._set_account_values(tuple(self._workloads))
 
+    def judge(self, evidence: Iterable[Indication]) -> tuple[Assumption, ...]:
+        """Use more evidence about the API; returns the assumptions about which it decides something new."""
+        before, after = self.judgement, self.judgement.after(evidence)
+        if after is before:
+            return ()
+        self.judgement = after
+        decided = tuple(row for row in ASSUMPTIONS if after.decision(row).reading != before.decision(row).reading)
+        if decided and (readings := after.readings) != self._account.readings:
+            self.replace_account(self._account._replace(readings=readings))
+        return decided
+
     def use_costs(self, costs: Costs) -> None:
         """Use other prices from now on."""
         self._costs = costs
@@ -215,17 +239,21 @@ class AccountState:
     def _set_account_values(self, ids: Iterable[str]) -> None:
         """Give workloads the bundle catalogue, the limit of replicas, prices, labels from tags, and objectives."""
         catalogue, limit, costs = self._catalogue, self._account.replicas_limit, self._costs
+        readings = self._account.readings
+        limit = None if "replica_limit_other" in readings else limit
         for i in ids:
             state = self._workloads[i]
             tags = tag_labels(state.workload, self._tags, self.admission)
             objective = self._objective(state) if self._objectives else None
             same = state.catalogue is catalogue and state.replicas_limit == limit and state.costs is costs
+            same = same and state.readings is readings
             if not same or state.tag_labels != tags or state.objective != objective:
                 self._workloads[i] = state._replace(
                     catalogue=catalogue,
                     other_uses=self._other_uses,
                     replicas_limit=limit,
                     costs=costs,
+                    readings=readings,
                     tag_labels=tags,
                     objective=objective,
                 )

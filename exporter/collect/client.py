@@ -208,6 +208,11 @@ class Client:
         known = {name: each for name, each in self._routes.items() if each.succeeded or each.absent_until is not None}
         return {name: each.absent_until is None for name, each in known.items()}
 
+    @property
+    def other_forms(self) -> tuple[str, ...]:
+        """Templates of the routes that refused the expected form of the path, and succeeded with the other one."""
+        return tuple(name for name, each in self._routes.items() if each.succeeded and each.slash != _Route(name).slash)
+
     async def get(self, route: str, params: Params | None = None, **places: str) -> ApiResponse:
         """Send a GET for a route, such as ``get("/workloads/{id}/events", {"limit": 20}, id=…)``, and return the
         response.

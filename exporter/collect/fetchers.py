@@ -337,7 +337,8 @@ async def _limits(client: Client) -> tuple[AccountFields, Rejects]:
 async def _totals(client: Client) -> tuple[AccountFields, Rejects]:
     read = await one((await client.get("/workloads/stats")).body, AggregateStats)
     counts = read.value.workloads
-    return {"active_reported": counts.active if counts is not None else None}, read.rejects
+    active = counts.active if counts is not None else None
+    return {"active_reported": active, "requests_reported": read.value.requests}, read.rejects
 
 
 async def _bundles(client: Client) -> tuple[AccountFields, Rejects]:

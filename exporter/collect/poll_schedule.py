@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Protocol
 
+from exporter.api.assumptions import Assumption, Judgement, Readings
 from exporter.api.decoding import Reject
 from exporter.api.models import RequestStats
 from exporter.collect.account_state import AccountState
@@ -37,6 +38,7 @@ class PollObserver(Protocol):
 
     def polled(self, part: str, failure: str, rejects: Iterable[Reject]) -> None: ...
     def poller_state(self, state: PollerState) -> None: ...
+    def judged(self, judgement: Judgement, decided: Iterable[Assumption]) -> None: ...
 
 
 class PolledWorkload:
@@ -91,9 +93,9 @@ class PolledWorkload:
             if part in self.polled:
                 self.polled[part] = -math.inf
 
-    def compare_errors(self, stats: RequestStats | None, now: float) -> None:
+    def compare_errors(self, stats: RequestStats | None, now: float, readings: Readings) -> None:
         """Make the statistics and the pods due at once if the list hints at many errors."""
-        self.errors, hint = error_hints.compared(self.errors, stats, now)
+        self.errors, hint = error_hints.compared(self.errors, stats, now, readings)
         if hint:
             self.hinted = True
             self.hurry("stats_5m", "pods")
@@ -240,7 +242,7 @@ class PollSchedule:
         if new or (before is not None and _changed(before, state)):
             polled.hurry("pods", "events")
         if before is None or before.workload.request_stats is not state.workload.request_stats:
-            polled.compare_errors(state.workload.request_stats, now)
+            polled.compare_errors(state.workload.request_stats, now, state.readings)
         unwanted = _known(state) - {request.part for request in polled.requests}
         if unwanted:
             for part in unwanted:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from exporter.api.assumptions import Indication
 from exporter.api.decoding import NotDecodable, Reject
-from exporter.collect.account_state import AccountState
+from exporter.collect.account_state import AccountState, parts_of
 from exporter.collect.client import ApiError, Client
 from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, TRANSIENT_REASONS, Poll, failure_reason
 from exporter.collect.poll_schedule import (
@@ -22,7 +23,9 @@ from exporter.collect.poll_schedule import (
     PollObserver,
     PollSchedule,
 )
+from exporter.fleet import evidence
 from exporter.fleet.apply import failed, received, refused
+from exporter.fleet.evidence import FleetTotals
 from exporter.fleet.polling import DetailRequest, Policy
 from exporter.fleet.workload_state import WorkloadState, unreadable
 from exporter.log import log
@@ -185,6 +188,7 @@ class Poller:
         """Record that a request failed, and the reason."""
         forbidden = failure == "forbidden"
         self._state.replace(refused(latest, request.part) if forbidden else failed(latest, request.part, failure))
+        self._judge(evidence.of_failure(request.workload, request.part, failure))
         if failure in TRANSIENT_REASONS:
             polled.complete.setdefault(request.part, now)
         elif forbidden and request.part not in polled.read:
@@ -197,6 +201,7 @@ class Poller:
         after, entry = received(latest, request.part, value, wall)
         if after is not latest:
             self._state.replace(after, entry)
+        self._judge(evidence.of_part(latest, after, request.part, value, wall))
         polled.read[request.part] = now
         if request.part == "stats_5m":
             polled.hinted = False
@@ -220,6 +225,8 @@ class Poller:
         try:
             fields, rejects = await ACCOUNT_FETCHERS[request.part](self._client)
             self._state.replace_account(self._state.account._replace(**fields))
+            if request.part == "totals":
+                await self._judge_totals()
         except (ApiError, NotDecodable) as error:
             failure = failure_reason(error)
             again, sent = self._after(request, error)
@@ -229,3 +236,17 @@ class Poller:
             log.exception("a poll failed within the exporter", part=request.part)
         self._observer.polled(request.part, failure, rejects)
         return sent
+
+    async def _judge_totals(self) -> None:
+        """Compare what the API reports about the account with the workloads of the last sweep."""
+        if not self._state.is_whole:
+            return  # the list has others, which are not monitored here
+        found = FleetTotals()
+        for states in parts_of(tuple(self._state.workloads.values())):
+            found = found.plus(evidence.totals(states))
+            await asyncio.sleep(0)  # a large fleet must not delay requests
+        self._judge(evidence.of_account(self._state.account, found, self._wall()))
+
+    def _judge(self, found: Iterable[Indication]) -> None:
+        if decided := self._state.judge(found):
+            self._observer.judged(self._state.judgement, decided)

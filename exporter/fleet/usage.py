@@ -57,10 +57,11 @@ def by_level(state: WorkloadState, resource: Resource) -> dict[str, float]:
 def _used(reported: OtelValue, resource: Resource, state: WorkloadState) -> float | None:
     if models.folded(reported.unit) not in resource.units:
         return None
-    return base_value(reported.unit, reported.current, _most(state, resource))
+    thousandths = "nanocores_are_thousandths" in state.readings and models.folded(reported.unit) == "nanocores"
+    return base_value("millicores" if thousandths else reported.unit, reported.current, most(state, resource))
 
 
-def _most(state: WorkloadState, resource: Resource) -> float | None:
+def most(state: WorkloadState, resource: Resource) -> float | None:
     """Maximum possible usage of the pods, to check the unit; None if unknown."""
     if resource.amount is None:
         return 1.0

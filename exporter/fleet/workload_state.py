@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from exporter.api import models
-from exporter.api.details import ComputeBundle, OtelValue, Quota, RequestMetrics, SharedRole
+from exporter.api.assumptions import ASSUMED, Readings
+from exporter.api.details import ComputeBundle, OtelValue, Quota, RequestMetrics, RequestTotals, SharedRole
 from exporter.api.models import Bundle, Group, Replacement, Workload
 from exporter.api.pods import (
     UNLISTED,
@@ -102,7 +103,8 @@ class WorkloadState(NamedTuple):
     `held`: unreadable fields of the list item -> since when; `exporter.fleet.reconcile` keeps their previous values for
     a while. ``$``: the whole item is unreadable. `ahead`: seconds that the API's clock is ahead of the local one.
     `tag_labels`: its labels from tags (`exporter.fleet.tag_labels`); None: none are selected, or its tags are unknown.
-    `objective`: what the settings demand of the workload; None: nothing.
+    `objective`: what the settings demand of the workload; None: nothing. `readings`: how the API is read, where that is
+    not as assumed.
     """
 
     account: str
@@ -119,6 +121,7 @@ class WorkloadState(NamedTuple):
     tag_labels: tuple[tuple[str, str], ...] | None = None
     costs: Costs = NO_PRICES
     objective: Objective | None = None
+    readings: Readings = ASSUMED
 
     def at(self, reported: str | None) -> float | None:
         """The local time of a timestamp that the API reports; None: none is reported.
@@ -132,7 +135,8 @@ class WorkloadState(NamedTuple):
 class Account(NamedTuple):
     """Data of an account other than its workloads; None: not reported. A limit of 0 means no limit.
 
-    `replicas_limit` is the limit of each single workload, not of their sum.
+    `replicas_limit` is the limit of each single workload, not of their sum. `requests_reported`: those of all workloads
+    in seven days. `readings`: see `WorkloadState`.
     """
 
     name: str
@@ -143,6 +147,8 @@ class Account(NamedTuple):
     bundles: tuple[ComputeBundle, ...] | None = None
     release: str = ""
     api_version: str = ""
+    requests_reported: RequestTotals | None = None
+    readings: Readings = ASSUMED
 
 
 def status_group(state: WorkloadState) -> str:
@@ -359,25 +365,32 @@ def scaled_to_zero(state: WorkloadState) -> bool | None:
 
     None if it may not scale to zero, or if the pods are unknown.
     """
-    groups = models.groups(state.workload)
-    scalings = [scaling for group in groups if (scaling := models.autoscaled(group)) is not None]
-    if not scalings or len(scalings) < len(groups) or min_replicas(state) != 0:
-        return None
-    counted = serving(state)
+    counted = serving(state) if may_scale_to_zero(state) else None
     if counted is None:
         return None
-    return counted.live == 0 and status_group(state) not in ("failed", "starting")
+    active_groups = ("failed",) if "zero_replicas_starting" in state.readings else ("failed", "starting")
+    return counted.live == 0 and status_group(state) not in active_groups
+
+
+def may_scale_to_zero(state: WorkloadState) -> bool:
+    """Whether the autoscaler may remove all pods of a workload."""
+    groups = models.groups(state.workload)
+    scalings = [scaling for group in groups if (scaling := models.autoscaled(group)) is not None]
+    return bool(scalings) and len(scalings) == len(groups) and min_replicas(state) == 0
 
 
 def draft_expiry(state: WorkloadState) -> float | None:
-    """When the platform stops a draft: eight hours after its proton started, or after its creation if that is unknown.
+    """When the platform stops a draft: eight hours after its proton started, or after its creation if that is unknown
+    or the platform counts from there.
 
-    None if it is already stopped or has ended.
+    None if it is already stopped or has ended, or if the platform lets drafts run for longer.
     """
     artifact = state.workload.artifact
     if artifact is None or models.folded(artifact.status) != "draft" or status_group(state) in ("off", "failed"):
         return None
-    proton = active(state)
+    if "draft_time_other" in state.readings:
+        return None
+    proton = None if "draft_time_from_creation" in state.readings else active(state)
     reported = (proton.running_since, proton.created_at) if proton is not None else ()
     began = next((at for text in (*reported, state.workload.created_at) if (at := state.at(text)) is not None), None)
     if began is None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from exporter.api import models
 from exporter.api.details import ComputeBundle, offered
 from exporter.fleet import workload_state
+from exporter.fleet.evidence import counts_as_active, not_stopped
 from exporter.fleet.ledger import DURATION_BUCKETS, Durations, Tally
 from exporter.fleet.workload_state import NO_PRICES, Account, Costs, WorkloadState
 from exporter.metrics.family import MetricKind, Profile, Samples, Stability, one
@@ -57,10 +58,9 @@ def use(fleet: Iterable[WorkloadState]) -> Use:
     bundles = set[str]()
     for state in fleet:
         bundles.update(bundle.id for bundle in workload_state.bundles(state) if bundle.id)
-        group = workload_state.status_group(state)
-        if group == "off" or models.folded(state.workload.status) == "terminated":
+        active += counts_as_active(state)
+        if not not_stopped(state):
             continue
-        active += 1
         replicas += workload_state.max_replicas(state) or 0
         counted = workload_state.serving(state)
         live += counted.live if counted is not None else 0
@@ -69,6 +69,10 @@ def use(fleet: Iterable[WorkloadState]) -> Use:
 
 def _limit(value: int | None) -> Samples:
     return one(float(value) if value is not None and value > 0 else None)
+
+
+def _replica_limit(known: AccountFacts) -> Samples:
+    return () if "replica_limit_other" in known.account.readings else _limit(known.account.replicas_limit)
 
 
 def _bundles(amount: Callable[[ComputeBundle], models.Number | None]) -> Callable[[AccountFacts], Samples]:
@@ -125,10 +129,10 @@ ACCOUNTS: tuple[AccountFamily, ...] = (
         lambda k: _limit(k.account.workloads_limit), "workloads", profile="minimal"),
     AccountFamily("datarobot_account_workload_replicas_limit", "gauge", (), "Maximum number of replicas of each "
         "single workload.",
-        "GET /account/info limits.maxWorkloadReplicas", "no limit (0), or not reported",
-        lambda k: _limit(k.account.replicas_limit), "replicas", profile="minimal"),
+        "GET /account/info limits.maxWorkloadReplicas", "no limit (0), not reported, or found to be another limit",
+        _replica_limit, "replicas", profile="minimal"),
     AccountFamily("datarobot_account_workloads_active", "gauge", (), "Workloads that are not stopped, suspended, "
-        f"interrupted or terminated. {_LOWER}", "status", "no sweep was complete yet",
+        f"interrupted or terminated, or as the API counts them. {_LOWER}", "status", "no sweep was complete yet",
         lambda k: one(None if k.use is None else float(k.use.active)), "workloads", profile="minimal"),
     AccountFamily("datarobot_account_replicas_max", "gauge", (), "Maximum replicas of the active workloads according "
         f"to their settings. {_LOWER}", "replicaCount, maxReplicaCount", "no sweep was complete yet",

@@ -335,11 +335,20 @@ def _concurrent(view: View) -> Samples:
 
 
 def _quantiles(view: View) -> Samples:
+    if "response_time_mean" in view.state.readings:
+        return ()
     return tuple(
         ((str(quantile), name), seconds)
         for name, window in sorted(workload_state.windows(view.state).items())
         for quantile, seconds in window.quantiles
     )
+
+
+def _means(view: View) -> Samples:
+    if "response_time_mean" not in view.state.readings:
+        return ()
+    windows = sorted(workload_state.windows(view.state).items())
+    return tuple(((name,), window.quantiles[0][1]) for name, window in windows if window.quantiles)
 
 
 # -- sharing, totals, freshness
@@ -530,7 +539,11 @@ DETAILED: tuple[Family, ...] = (
         absence=_NO_TRAFFIC, reads=("windows", "ledger")),
     row("workload_window_response_seconds", "Response time at a quantile of the window as computed by the API, "
         "without the network, in seconds.", _quantiles, labels=("quantile", "window"),
-        source="stats responseTime, milliseconds", absence=_NO_TRAFFIC, stability="experimental",
+        source="stats responseTime, milliseconds", absence=f"{_NO_TRAFFIC}, or the API reports a mean",
+        stability="experimental", reads=("windows", "ledger")),
+    row("workload_window_response_mean_seconds", "Mean response time of the window, if the API is found to report that "
+        "instead of a quantile, in seconds.", _means, labels=("window",), source="stats responseTime, milliseconds",
+        absence=f"{_NO_TRAFFIC}, or the API reports a quantile", stability="experimental",
         reads=("windows", "ledger")),
     row("workload_window_end_timestamp_seconds", "End of the latest reported window, in seconds since the epoch.",
         _windows(lambda window: window.end), labels=("window",), source="observed", absence=_NO_WINDOW,

@@ -24,8 +24,8 @@ _WHOLE_FIELDS: tuple[Part, ...] = ("catalogue", "replicas_limit", "costs", "held
 
 def changed(before: WorkloadState, now: WorkloadState) -> frozenset[Part]:
     """Which parts of a workload differ."""
-    if before.ahead != now.ahead:
-        return ALL_PARTS  # all reported times differ
+    if before.ahead != now.ahead or before.readings is not now.readings:
+        return ALL_PARTS  # all reported times differ, or what values mean
     parts: list[Part] = []
     if before.workload != now.workload:
         parts.append("workload")

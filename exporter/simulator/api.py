@@ -108,6 +108,8 @@ class SimulatedApi:
         names = active((*self._odd, *odd), template, path, role)
         if "repeating" in names:
             query = query | {"offset": ["0"]}
+        if "mean-response-time" in names and template.endswith("/stats"):
+            query = query | {"responseTimeQuantile": ["0.5"]}
         if "short-pages" in names and query.get("limit", ["10"])[-1].isdecimal():
             query = query | {"limit": [str(min(2, int(query.get("limit", ["10"])[-1])))]}
         offset = query.get("offset", ["0"])[-1]

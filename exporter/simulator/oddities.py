@@ -11,6 +11,7 @@ import email.utils
 import json
 import re
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 ELSEWHERE = "http://elsewhere.invalid"
@@ -177,6 +178,50 @@ def _beside_id(member: bytes) -> Replace:
     return lambda response, _: response._replace(body=response.body.replace(b'"id":', member + b', "id":', 1))
 
 
+def _list_stats(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Reshape:
+    def reshape(body: Json, _: RequestFacts) -> Json:
+        return walk(body, lambda each: each | change(each) if "errorRates" in each else each)
+
+    return reshape
+
+
+def _nanocores(body: Json, _: RequestFacts) -> Json:
+    def change(each: dict[str, Any]) -> dict[str, Any]:
+        if each.get("unit") != "nanocores":
+            return each
+        names = [name for name in ("currentValue", "aggregatedValue") if each[name] is not None]
+        return each | {name: each[name] / 1e6 for name in names}
+
+    return walk(body, change)
+
+
+def _active(body: Json, _: RequestFacts) -> Json:
+    return walk(body, lambda each: each | {"active": each["total"]} if "active" in each else each)
+
+
+def _replica_limit(body: Json, _: RequestFacts) -> Json:
+    return walk(body, lambda each: each | {"maxWorkloadReplicas": 1} if "maxWorkloadReplicas" in each else each)
+
+
+def _plain_ids(body: Json, _: RequestFacts) -> Json:
+    return walk(body, lambda each: each | {"id": f"event-{each['id'][-6:]}"} if "eventType" in each else each)
+
+
+def _reported_now(body: Json, facts: RequestFacts) -> Json:
+    now = datetime.fromtimestamp(facts.now, UTC).isoformat(timespec="microseconds")
+    return walk(body, lambda each: each | {"lastUpdated": now} if "lastUpdated" in each else each)
+
+
+def _running_since(seconds: float) -> Reshape:
+    def change(each: dict[str, Any]) -> dict[str, Any]:
+        if each.get("runningSince") is None:
+            return each
+        began = datetime.fromisoformat(each["createdAt"]) + timedelta(seconds=seconds)
+        return each | {"runningSince": began.isoformat(timespec="microseconds")}
+
+    return lambda body, _: walk(body, change)
+
+
 def _next(url: str) -> Reshape:
     return lambda body, _: body | {"next": url} if isinstance(body, dict) and "data" in body else body
 
@@ -291,6 +336,26 @@ ODDITIES: dict[str, Oddity] = {
     "slow": Oddity("a response after two seconds", replace=lambda a, _: a._replace(delay=2.0)),
     "hanging": Oddity("a response after an hour", replace=lambda a, _: a._replace(delay=3600.0)),
     "cut": Oddity("a connection that ends in the middle of the body", replace=_cut),
+    "list-error-share": Oddity(
+        "errorRate of the list as a share", _list_stats(lambda each: {"errorRate": each["errorRate"] / 100})
+    ),
+    "list-of-a-day": Oddity(
+        "requestStats of one day", _list_stats(lambda each: {"totalRequests": each["totalRequests"] // 7})
+    ),
+    "list-of-a-month": Oddity(
+        "requestStats of a month", _list_stats(lambda each: {"totalRequests": each["totalRequests"] * 4})
+    ),
+    "mean-response-time": Oddity("responseTime is a mean, whichever quantile is requested"),
+    "millicores": Oddity("CPU usage in thousandths of a core, called nanocores", _nanocores),
+    "all-active": Oddity("all workloads count as active", _active),
+    "replica-limit": Oddity("maxWorkloadReplicas is less than workloads have", _replica_limit),
+    "plain-event-ids": Oddity("events with ids that contain no time", _plain_ids),
+    "restarted": Oddity("protons that started four hours after they were created", _running_since(4 * 3600.0)),
+    "never-restarted": Oddity(
+        "protons that started when they were created, whatever happened since", _running_since(1.0)
+    ),
+    "heartbeat": Oddity("lastUpdated is the time of the request", _reported_now),
+    "unprocessable": Oddity("422 for a parameter", replace=_json(422, {"detail": "no such resourceType"})),
     "clock-skew": Oddity("a Date header seven minutes behind", replace=_dated),
 }
 

@@ -84,7 +84,8 @@ def _aggregate(request: SimulatedRequest) -> Json:
     actors = [request.world.actor(n) for n in request.world.listed(request.now)[:2000]]
     counts = [window_counts(actor, request.now - 7 * 86400, request.now) for actor in actors]
     total, failed = sum(c["totalRequests"] for c in counts), sum(c["serverErrors"] for c in counts)
-    active = sum(actor.moment(request.now).step.status == "running" for actor in actors)
+    statuses = [actor.moment(request.now).step.status.casefold() for actor in actors]
+    active = sum(status not in ("stopped", "suspended", "interrupted", "terminated") for status in statuses)
     return {
         "workloads": {"active": active, "total": len(request.world.listed(request.now))},
         "requests": {"total": total, "succeeded": total - failed, "failed": failed, "trend": -3.1},

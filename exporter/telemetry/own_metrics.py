@@ -112,6 +112,13 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
     OwnMetric(
         "api_unknown_values", "counter", ("account", "field"), "Unknown enumeration values in API responses, by field."
     ),
+    OwnMetric(
+        "assumption",
+        "gauge",
+        ("account", "assumption", "verdict"),
+        "Verdict on an assumption about the API: confirmed, contradicted, or unknown so far; always 1. "
+        "docs/assumptions.md lists them.",
+    ),
     OwnMetric("detail_looks", "counter", ("account", "part"), "Polls of workload details, by part, successful or not."),
     OwnMetric(
         "detail_look_failures",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import logging
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from exporter import __revision__, __version__
+from exporter.api.assumptions import ASSUMPTIONS, Assumption, Judgement, effect
 from exporter.api.decoding import Reject
 from exporter.failures import REASONS
 from exporter.fleet import polling
@@ -225,6 +227,7 @@ class AccountReport:
         self._log = log.bind(account=account)
         self._paused: set[str] = set()
         self._logged_tags: set[tuple[str, str]] = set()
+        self._logged_readings: set[tuple[str, str]] = set()
         self._retired = False
         self._polling: PollerState | None = None
 
@@ -299,6 +302,26 @@ class AccountReport:
             if (tag, reason) not in self._logged_tags:
                 self._logged_tags.add((tag, reason))
                 self._log.warning("values of a tag are left out of the labels", tag=tag, reason=reason, values=number)
+
+    def judged(self, judgement: Judgement, decided: Iterable[Assumption] = ()) -> None:
+        """Set the verdicts about the assumptions; log those of `decided`, each reading of one once."""
+        if not self._retired:
+            self._report.clear_account("assumption", self._account)
+        for row in ASSUMPTIONS:
+            self._set("assumption", 1, self._account, row.id, judgement.verdict(row))
+        for row in decided:
+            decision, verdict = judgement.decision(row), judgement.verdict(row)
+            if (row.id, decision.reading) not in self._logged_readings:
+                self._logged_readings.add((row.id, decision.reading))
+                level = logging.WARNING if verdict == "contradicted" else logging.INFO
+                self._log.log(
+                    level,
+                    f"the API has {verdict} an assumption",
+                    assumption=row.id,
+                    reading=decision.reading,
+                    evidence=decision.text,
+                    effect=effect(row, decision.reading),
+                )
 
     def polled(self, part: str, failure: str, rejects: Iterable[Reject]) -> None:
         """Count one poll of a part; `failure` is the reason, or empty."""

@@ -114,6 +114,7 @@ MAY_CONVERT = {
     "fleet/counting.py": "subtracts the offset",
     "fleet/reconcile.py": "subtracts the offset",
     "fleet/replacements.py": "subtracts the offset",
+    "fleet/evidence.py": "compares reported times with each other",
     "fleet/tag_labels.py": "compares reported times with each other",
     "collect/fetchers.py": "compares reported with requested times",
     "diagnosis/diagnosis.py": "subtracts the offset",

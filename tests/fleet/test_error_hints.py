@@ -50,6 +50,27 @@ def test_many_new_errors_are_a_hint(stats: RequestStats | None, hint: bool) -> N
     assert hints(stats) is hint
 
 
+@pytest.mark.parametrize(
+    ("stats", "readings", "hint"),
+    [
+        (reported(100_060, 260, factor=1.0), {"list_error_rate_fraction"}, True),
+        (reported(100_060, 206, factor=1.0), {"list_error_rate_fraction"}, True),
+        (reported(100_060, 260), {"list_window_longer"}, True),
+        (reported(100_000, 210), {"list_window_shorter"}, True),
+        (reported(100_000, 206), {"list_window_longer"}, True),
+    ],
+)
+def test_statistics_are_compared_by_the_reading_in_force(stats: RequestStats, readings: set[str], hint: bool) -> None:
+    assert compared(BEFORE, stats, 30.0, frozenset(readings))[1] is hint
+
+
+def test_a_shorter_window_makes_the_same_errors_a_smaller_share_of_what_arrived() -> None:
+    before, stats = ErrorCount(0.0, 1_000_000, 0), reported(1_000_000, 10)
+    hints = [compared(before, stats, 300.0, frozenset({reading}))[1] for reading in ("", "list_window_shorter")]
+    assert hints == [False, False]
+    assert compared(before, stats, 300.0, frozenset({"list_window_longer"}))[1]
+
+
 def test_the_first_values_and_those_after_a_gap_are_no_hint() -> None:
     assert compared(None, reported(1000, 900), 0.0) == (ErrorCount(0.0, 1000, 900), False)
     assert compared(BEFORE, None, 30.0) == (None, False)

@@ -10,7 +10,19 @@ from exporter.api.details import OtelValue
 from exporter.api.models import Bundle, Group, Runtime, Workload
 from exporter.fleet.apply import received
 from exporter.fleet.ledger import Ledger, UsageHistory
-from exporter.fleet.usage import BOUNDS, CPU, DAYS, GPU, MEMORY, RESOURCES, SAMPLE_SECONDS, Resource, sampled, share
+from exporter.fleet.usage import (
+    BOUNDS,
+    CPU,
+    DAYS,
+    GPU,
+    MEMORY,
+    RESOURCES,
+    SAMPLE_SECONDS,
+    Resource,
+    by_level,
+    sampled,
+    share,
+)
 from exporter.fleet.workload_state import Details, WorkloadState
 from tests.make import pods, replica
 
@@ -141,3 +153,11 @@ def test_a_read_of_the_usage_adds_to_the_history_and_one_that_is_not_due_keeps_t
     now, _ = received(before, "usage", (cores(1.0),), 50.0)
     assert quantiles(now.ledger.usage) == (0.25, 0.25)
     assert received(now, "usage", (cores(2.0),), 60.0)[0].ledger is now.ledger
+
+
+def test_nanocores_that_are_found_to_be_thousandths_are_read_as_such() -> None:
+    used = OtelValue("container.cpu.usage", "nanocores", current_value=500.0, level="pod")
+    assert by_level(state(used), CPU) == {"pod": pytest.approx(5e-7)}
+    readings = frozenset({"nanocores_are_thousandths"})
+    assert by_level(state(used)._replace(readings=readings), CPU) == {"pod": 0.5}
+    assert by_level(state(cores(0.5))._replace(readings=readings), CPU) == {"pod": 0.5}

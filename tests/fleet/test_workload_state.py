@@ -38,6 +38,11 @@ def test_scaled_to_zero_is_distinguished_from_broken(of: WorkloadState, zero: bo
     assert workload_state.scaled_to_zero(of) is zero
 
 
+def test_a_workload_that_starts_is_scaled_to_zero_only_if_the_api_reports_that_state_so() -> None:
+    starts = state(AUTOSCALED, NONE, "submitted")
+    assert workload_state.scaled_to_zero(starts._replace(readings=frozenset({"zero_replicas_starting"})))
+
+
 def test_an_impossible_number_of_replicas_is_unknown() -> None:
     negative = Runtime(container_groups=(Group(replica_count=-2), Group(replica_count=5)))
     assert workload_state.min_replicas(state(negative)) is None
@@ -239,6 +244,16 @@ def test_a_draft_ends_eight_hours_after_its_proton_began(
     found = Details(pods=Pods((proton,), {"p": StatusDetails()})) if proton is not None else Details()
     workload = Workload(id="w", status=status, proton_id="p", artifact=DRAFT, created_at="1970-01-01T00:00:01Z")
     assert workload_state.draft_expiry(sight(workload, details=found)) == expiry
+
+
+@pytest.mark.parametrize(
+    ("reading", "expiry"), [("draft_time_from_creation", 8 * 3600.0 + 1), ("draft_time_other", None)]
+)
+def test_the_end_of_a_draft_follows_the_reading_in_force(reading: str, expiry: float | None) -> None:
+    found = Details(pods=Pods((Proton(id="p", running_since="1970-01-01T04:00:00Z"),), {"p": StatusDetails()}))
+    workload = Workload(id="w", status="running", proton_id="p", artifact=DRAFT, created_at="1970-01-01T00:00:01Z")
+    known = sight(workload, details=found, readings=frozenset({reading}))
+    assert workload_state.draft_expiry(known) == expiry
 
 
 def test_a_draft_without_any_time_has_no_known_end() -> None:

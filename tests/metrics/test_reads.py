@@ -187,6 +187,7 @@ def _swaps(before: WorkloadState, other: WorkloadState) -> Iterator[Change]:
     for field in ("catalogue", "replicas_limit", "costs", "held", "tag_labels", "objective"):
         swapped = {field: getattr(other, field)}
         yield Change(field, before, before._replace(**swapped))
+    yield Change("readings", before, before._replace(readings=frozenset({"nanocores_are_thousandths"})))
     yield Change("vanished", before, before._replace(vanished=9.0))
     gone = before._replace(vanished=9.0)
     yield Change("gone_because", gone, gone._replace(gone_because="forbidden"))
@@ -225,6 +226,8 @@ def _bases() -> Iterator[tuple[WorkloadState, WorkloadState]]:
     idle = first._replace(details=scaled)
     yield idle, second
     yield _wasteful(1), _wasteful(2)
+    mean = frozenset({"response_time_mean"})
+    yield first._replace(readings=mean), second._replace(readings=mean)
     busy = _wasteful(1).details._replace(windows=_wasteful(2).details.windows)
     yield _wasteful(1)._replace(details=busy), _wasteful(2)
 
@@ -266,6 +269,7 @@ def unread(family: Family) -> str:
 def test_another_offset_of_the_clock_of_the_api_changes_every_part() -> None:
     before = CHANGES[0].before
     assert changed(before, before._replace(ahead=before.ahead + 1.0)) == ALL_PARTS
+    assert changed(before, before._replace(readings=frozenset({"response_time_mean"}))) == ALL_PARTS
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

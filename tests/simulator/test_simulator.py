@@ -476,16 +476,25 @@ ELSEWHERE = {
     "old-events": "/workloads/{id}/events",
     "conditions-met-since": "/workloads/{id}/protons/{pid}/statusDetails",
     "no-roles": "/workloads/{id}/protons",
+    "mean-response-time": "/workloads/{id}/stats",
+    "millicores": "/otel/workload/{id}/metrics/autocollectedValues",
+    "all-active": "/workloads/stats/",
+    "replica-limit": "/account/info",
+    "plain-event-ids": "/workloads/{id}/events",
+    "restarted": "/workloads/{id}/protons",
+    "never-restarted": "/workloads/{id}/protons",
+    "heartbeat": "/workloads/{id}/protons/{pid}/statusDetails",
 }
 
 
 @pytest.mark.parametrize("name", [name for name in ODDITIES if name not in LONG])
 def test_each_oddity_changes_a_response(simulator: Simulator, name: str) -> None:
-    actor = simulator.world.actor(at("replacement") if name == "old-events" else 0)
+    actor = simulator.world.actor(at("replacement") if name in ("old-events", "plain-event-ids") else 0)
     moment = actor.moment(START)
     path = ELSEWHERE.get(name, "/workloads" if name in ("slash-required", "slash-redirect") else "/workloads/")
     path = path.replace("{id}", actor.id(moment)).replace("{pid}", actor.proton(moment))
-    params = {"offset": "2", "limit": "20"} if path == "/workloads/" else {}
+    params = {"offset": "2", "limit": "20", "serviceStats": "true"} if path == "/workloads/" else {}
+    params |= {"responseTimeQuantile": "0.9"} if path.endswith("/stats") and name in ELSEWHERE else {}
     dated = name == "clock-skew"
     before = state(get(simulator, path, **params), dated)
     simulator.odd = {name}
