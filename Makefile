@@ -80,7 +80,7 @@ pictures: $(STAMP)
 	$(BIN)/python -m dashboards.pictures.pages
 
 # `requirements.lock` has all extras that run, and is what `make run` and the image install.
-COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra grpc --extra postgres
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra grpc --extra notify --extra postgres
 lock:
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --extra dev pyproject.toml requirements-build.in -o requirements-dev.lock

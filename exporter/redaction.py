@@ -105,6 +105,29 @@ def url(address: str) -> Iterator[Part]:
         yield Part(unquote(text), sure=False)  # as a server may decode it
 
 
+def service_url(address: str) -> Iterator[Part]:
+    """A URL of Apprise: any of its parts may be a secret, as the bot's token in ``tgram://TOKEN/CHAT``, except the name
+    of a server.
+    """
+    yield Part(address)
+    rest = address.partition("://")[2]
+    server = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    path = rest.removeprefix(server).strip("/")
+    userinfo, at, host = server.rpartition("@")
+    if at:
+        yield from login(userinfo)
+        yield from login(unquote(userinfo))
+    kept = {host, host.partition(":")[0]} if _SERVER.fullmatch(host) else set()
+    for text in {server, host, path, *re.findall(r"[^/?&=#:@,;]+", rest)} - kept:
+        yield Part(text, sure=False)
+        yield Part(unquote(text), sure=False)
+
+
+_SERVER = re.compile(
+    r"(?:localhost|(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])(?::\d{1,5})?"
+)
+
+
 class Source(NamedTuple):
     """Source of a secret: `read` returns its current value, `parts` the texts to remove."""
 

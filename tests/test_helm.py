@@ -110,7 +110,8 @@ def test_the_schema_accepts_the_values_of_a_rendering(name: str) -> None:
         ),
         (
             {"settings": {"paging": {"receivers": [{"name": "team", "kind": "email"}]}}},
-            "settings.paging.receivers.0.kind: 'email' is not one of ['alertmanager', 'pagerduty', 'slack', 'webhook']",
+            "settings.paging.receivers.0.kind: 'email' is not one of "
+            "['alertmanager', 'apprise', 'pagerduty', 'slack', 'webhook']",
         ),
     ],
     ids=lambda each: "" if isinstance(each, dict) else each.partition(":")[0] or "top",

@@ -94,11 +94,12 @@ def test_the_api_client_can_only_send_get_requests() -> None:
         for file in (ROOT / "exporter").rglob("*.py")
         if re.search(r"^\s*(import|from) (httpx|aiohttp|requests|urllib3|http\.client)", file.read_text(), re.MULTILINE)
     }
-    others = {"http_client.py", "otlp/transport.py", "paging/notify/post.py"}
+    others = {"apprise_process.py", "http_client.py", "otlp/transport.py", "paging/notify/post.py"}
     assert users.keys() == {"collect/client.py", *others}
     assert sent(users["collect/client.py"]) == ["'GET', _with_query(url, params)", "request"]
     assert sent(users["otlp/transport.py"]) == ["'POST', self._url"]
     assert sent(users["http_client.py"]) == []
+    assert sent(users["apprise_process.py"]) == []
     assert sent(users["paging/notify/post.py"]) == ["'POST', to.url"]
     for module in others:
         assert not re.search(r"\b(accounts?|token|/api/v2)\b", users[module], re.IGNORECASE)
@@ -160,6 +161,8 @@ SECRETS = {
     "TICKETS_URL": "https://tickets.test/new",
     "TICKETS_SECRET": "s",
     "DEAD_MANS_SWITCH": "https://snitch.test/x",
+    "MAIL_URL": "mailto://127.0.0.1:10025?from=a@b.test&to=c@b.test",
+    "PHONE_URL": "ntfys://ntfy.example.test/topic",
 }
 
 

@@ -45,6 +45,8 @@ ENVIRONMENT = {
     "TICKETS_URL": "https://tickets.test/new",
     "TICKETS_SECRET": "s",
     "DEAD_MANS_SWITCH": "https://snitch.test/x",
+    "MAIL_URL": "mailto://127.0.0.1:10025?from=a@b.test&to=c@b.test",
+    "PHONE_URL": "ntfys://ntfy.example.test/topic",
 }
 
 

@@ -12,6 +12,7 @@ from exporter.settings.problems import Lines, Place, Problem, place_of
 from exporter.settings.receivers import (
     AlertmanagerSettings,
     AnyReceiver,
+    AppriseSettings,
     PagerDutySettings,
     SlackSettings,
     WebhookSettings,
@@ -63,6 +64,9 @@ def _addresses(receiver: AnyReceiver, environment: Mapping[str, str]) -> tuple[s
             return (receiver.url,)
         case SlackSettings():
             return (receiver.source("webhook_url", environment)(),)
+        case AppriseSettings():
+            host = receiver.source("url", environment)().partition("://")[2]
+            return (f"https://{host}",)  # as with json://HOST/
         case WebhookSettings():
             return (receiver.source("url", environment)(),)
         case _:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from exporter import redaction
 from exporter.alerting.alerts import Severity
 from exporter.alerting.routing import DAY, Wants
 from exporter.settings.section import ALERT_NAMES, SECONDS, Duration, DurationOrZero, Headers, Importance, Section, Tag
@@ -208,5 +211,29 @@ class WebhookSettings(ReceiverSettings):
     _required, _optional = ("url",), ("hmac_secret",)
 
 
-AnyReceiver = AlertmanagerSettings | PagerDutySettings | SlackSettings | WebhookSettings
+def _service(given: SecretStr) -> SecretStr:
+    if not re.match(r"[a-zA-Z][\w+.-]*://.", given.get_secret_value().strip()):
+        raise ValueError("not a URL of Apprise, such as mailto://… or ntfy://…")
+    return given
+
+
+class AppriseSettings(ReceiverSettings):
+    """Any service that Apprise reaches, such as e-mail, Teams, Telegram or ntfy."""
+
+    kind: Literal["apprise"] = Field(
+        description="Any service that Apprise reaches, such as e-mail, Teams, Telegram or ntfy."
+    )
+    url_file: Path | None = Field(None, description="File with the URL of Apprise.")
+    url_env: str | None = Field(None, description="Environment variable with the URL.")
+    url: Annotated[SecretStr, AfterValidator(_service)] | None = Field(
+        None, description="The URL itself, such as `mailto://USER:PASSWORD@HOST`; all of it is treated as a secret."
+    )
+    _required = ("url",)
+
+    def sources(self, environment: Mapping[str, str] = os.environ) -> Iterator[redaction.Source]:
+        """See `Section`: here, the host of the URL may be a secret as well."""
+        yield redaction.Source(self.source("url", environment), redaction.service_url)
+
+
+AnyReceiver = AlertmanagerSettings | AppriseSettings | PagerDutySettings | SlackSettings | WebhookSettings
 RECEIVERS: tuple[type[ReceiverSettings], ...] = get_args(AnyReceiver)

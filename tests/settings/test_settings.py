@@ -491,8 +491,8 @@ paging:
     expected = problems(tmp_path, text)
     here = [problem.removeprefix("paging.receivers") for problem in expected]
     assert here == [
-        "[0] (line 4): set kind to one of alertmanager, pagerduty, slack, webhook",
-        "[1] (line 5): set kind to one of alertmanager, pagerduty, slack, webhook",
+        "[0] (line 4): set kind to one of alertmanager, apprise, pagerduty, slack, webhook",
+        "[1] (line 5): set kind to one of alertmanager, apprise, pagerduty, slack, webhook",
         "[2].webhok_url (line 8): unknown setting; did you mean webhook_url?",
         "[3].webhook_url (line 9): not a URL with http:// or https:// and a host",
         "[4].alerts (line 10): no alert is called 'DataRobotWatchdo'; did you mean 'DataRobotWatchdog'?",

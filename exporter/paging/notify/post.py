@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -83,6 +84,15 @@ def hidden(url: str, *secrets: str) -> Address:
     return Address(url, f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…", (*of_url, *secrets))
 
 
+def trust(receiver: ReceiverSettings) -> ssl.SSLContext:
+    """What a receiver's client trusts. Raises `BadSettings` for certificates that cannot be used."""
+    try:
+        return trusted(receiver.ca_file)
+    except OSError as error:
+        what = f"of {receiver.name} cannot be used: {one_line(str(error))}; give a PEM file"
+        raise BadSettings([Problem("paging.receivers.ca_file", what)]) from error
+
+
 class Post:
     """Sends bodies, one at a time. Redirects are not followed: secrets go to the configured host and nowhere else.
 
@@ -92,16 +102,11 @@ class Post:
 
     def __init__(self, receiver: ReceiverSettings, secrets: redaction.Secrets | None = None) -> None:
         self._secrets = secrets or redaction.Secrets()
-        try:
-            context = trusted(receiver.ca_file)
-        except OSError as error:
-            what = f"of {receiver.name} cannot be used: {one_line(str(error))}; give a PEM file"
-            raise BadSettings([Problem("paging.receivers.ca_file", what)]) from error
         self._timeout = receiver.timeout
         self._http = HttpClient(
             {"user-agent": f"workload-exporter/{__version__}", "accept-encoding": "identity"},
             timeout=receiver.timeout,
-            trusted=context,
+            trusted=trust(receiver),
         )
 
     async def aclose(self) -> None:
@@ -147,7 +152,7 @@ class Post:
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason, text = failure_of(error, lambda text: self._secrets.text(text, *own))
             return Sent("", "again", reason, f"{what} failed: {text}", maybe=written)
-        fate, reason = _verdict(response.status_code, accepted(body_read))
+        fate, reason = verdict(response.status_code, accepted=accepted(body_read))
         words = f"{what} returned {response.status_code}"
         if reason == "redirect":
             words += ": a redirect, which is not followed"
@@ -157,7 +162,8 @@ class Post:
         return Sent("", fate, reason, words, None if after is None else min(after, MAX_RETRY_AFTER_SECONDS))
 
 
-def _verdict(status: int, accepted: bool) -> tuple[Literal["delivered", "again", "failed"], str]:
+def verdict(status: int, *, accepted: bool) -> tuple[Literal["delivered", "again", "failed"], str]:
+    """Fate and reason of a notification by the status of a response; `accepted`: what the body of a 2xx means."""
     if 200 <= status < 300:
         return ("delivered", "") if accepted else ("failed", "refused")
     if 300 <= status < 400:
