@@ -40,6 +40,7 @@ COMMANDS = {
     "check": "list every problem with the settings; with --online also test each API route and the trace collector",
     "once": "make one sweep and print the metrics; exit 1 with the reason if it is incomplete",
     "explain": "diagnose one workload: what is wrong, the likely cause, and what to do next; needs no running daemon",
+    "top": "show the workloads, the worst first, live in a terminal; from the running daemon, or --api",
     "waste": "list workloads of the running daemon that are idle or in a bundle that does not fit, by money per month",
     "objectives": "list the objectives of workloads, worst first, from the running daemon; --openslo exports them",
     "plan": "estimate the API requests per minute that these settings cause",
