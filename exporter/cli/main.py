@@ -37,6 +37,7 @@ Prometheus exporter for the workloads that you run on DataRobot. It only sends G
 COMMANDS = {
     "run": "sweep the accounts and serve their metrics (default)",
     "demo": "run against a simulated DataRobot with a changing fleet; needs no account",
+    "init": "write a settings file from a few answers or flags, after testing them",
     "check": "list every problem with the settings; with --online also test each API route and the trace collector",
     "once": "make one sweep and print the metrics; exit 1 with the reason if it is incomplete",
     "explain": "diagnose one workload: what is wrong, the likely cause, and what to do next; needs no running daemon",

@@ -77,6 +77,11 @@ class Section(BaseModel):
                 raise ValueError(f"{found}; set exactly one of {secret}_file, {secret}_env and {secret}")
         return self
 
+    @classmethod
+    def required_secrets(cls) -> tuple[str, ...]:
+        """The names of secrets without which the section is invalid."""
+        return cls._required
+
     def given(self, secret: str) -> list[str]:
         """The fields that set a secret."""
         names = (f"{secret}_file", f"{secret}_env", secret)
