@@ -20,7 +20,7 @@ from exporter.simulator import Simulator
 from tests.cli.test_main import command_environment, run
 from tests.receivers import Answer, HttpReceiver
 
-VALUES = {"pagerduty": "k" * 32, "alertmanager": "http://127.0.0.1:9"}
+VALUES = {"apprise": "ntfy://ntfy.test/topic", "pagerduty": "k" * 32, "alertmanager": "http://127.0.0.1:9"}
 """Valid values of receivers; a URL for all others."""
 
 
