@@ -15,6 +15,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_settings_flags(parser)
     rules = parser.add_argument_group("rules; for more, see alerts.* in `workload-exporter docs settings`")
     rules.add_argument("--format", choices=RULES_FORMS, default="prometheus", help="default prometheus")
+    rules.add_argument(
+        "--grafana.datasource-uid",
+        dest="datasource_uid",
+        default="prometheus",
+        metavar="UID",
+        help="uid of the data source that has the metrics, with --format=grafana; default prometheus",
+    )
     rules.add_argument("--alerts.selector", dest="alerts.selector", metavar="MATCHERS", help='default job="datarobot"')
     rules.add_argument(
         "--alerts.runbook-url", dest="alerts.runbook_url", metavar="URL", help="URL prefix of runbooks, before NAME.md"
@@ -33,5 +40,5 @@ def run(context: Context) -> int:
     settings = context.settings("replaced")
     windows = tuple(sorted({each.window for each in settings.objectives})) or DEFAULT.objective_windows
     options = settings.alerts.options._replace(objective_windows=windows)
-    sys.stdout.write(rules_page(options, context.options.format))
+    sys.stdout.write(rules_page(options, context.options.format, context.options.datasource_uid))
     return 0
