@@ -323,7 +323,8 @@ def assumptions_page() -> str:
         "several responses in a row, about different workloads or at different times, that fit only one reading; each "
         "change of a verdict doubles the number that the next one takes. Verdicts are not stored: after a restart, "
         "they are unknown for some minutes, and what is assumed is in force. A contradicted assumption is logged once "
-        "as a warning, with the numbers that contradict it.\n",
+        "as a warning, with the numbers that contradict it. `workload-exporter verify` judges them at once, see "
+        "[verify.md](verify.md).\n",
     ]
     for row in ASSUMPTIONS:
         assumed, *others = row.readings

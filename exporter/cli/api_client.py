@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from exporter import __version__
 from exporter.collect.client import Client
 from exporter.daemon.prepared import check_ca_file
@@ -21,10 +23,18 @@ class _NoReport:
     def resumed(self, endpoint: str) -> None: ...
 
 
+AnyClient = TypeVar("AnyClient", bound=Client)
+
+
 def api_client(account: AccountSettings, secrets: Secrets | None = None) -> Client:
     """A client of an account. Raises `BadSettings` if its `ca_file` cannot be used."""
+    return api_client_of(Client, account, secrets)
+
+
+def api_client_of(kind: type[AnyClient], account: AccountSettings, secrets: Secrets | None = None) -> AnyClient:
+    """The same of a kind of client."""
     check_ca_file(account)
-    return Client(
+    return kind(
         account.endpoint,
         account.token_source(),
         _NoReport(),

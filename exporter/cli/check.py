@@ -14,6 +14,7 @@ from exporter.cli.api_client import api_client
 from exporter.cli.context import Context
 from exporter.cli.flags import add_web_flags
 from exporter.collect.client import ApiError, Client
+from exporter.collect.fetchers import failure_reason
 from exporter.collect.sweep import hint
 from exporter.daemon.daemon import Daemon
 from exporter.otlp.encoding import EMPTY
@@ -50,10 +51,16 @@ ROUTES = (
 
 
 class Finding(NamedTuple):
-    """One line of ``check --online``; `good` is False if the daemon could not work."""
+    """One line of ``check --online``; `good` is False if the daemon could not work.
+
+    `route`: the template it is about. `result`: ``ok``, ``refused``, or ``untested``. `reason`: of a failed request.
+    """
 
     good: bool
     text: str
+    route: str = ""
+    result: str = ""
+    reason: str = ""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -106,22 +113,32 @@ async def check_online(account: AccountSettings, secrets: Secrets | None = None)
     """Request each route once, for the oldest workload where a workload is required. Does not raise `ApiError`."""
     yield Finding(True, f"account {account.name}: {account.endpoint}")
     async with api_client(account, secrets) as client:
-        try:
-            first = workload_page((await client.get("/workloads", {"limit": 1, "orderBy": "createdAt"})).body)
-        except (ApiError, NotDecodable) as error:
-            yield Finding(False, f"  FAIL  {error}{hint(error) if isinstance(error, ApiError) else ''}")
-            yield Finding(False, "        no metrics of this account until the workload list can be read")
-            return
-        total = "an unknown number of" if first.total is None else first.total
-        yield Finding(True, f"  ok    /workloads: {total} workloads, {len(first.rejects)} rejects")
-        ids = {"id": first.items[0].id} if first.items else {}
-        for route in ROUTES:
-            if "{id}" in route.template and not ids:
-                yield Finding(True, f"  ?     {route.template}: not tested; there is no workload")
-            elif "{pid}" in route.template and "pid" not in ids:
-                yield Finding(True, f"  ?     {route.template}: not tested; the workload has no proton")
-            else:
-                yield await _check_route(client, route, ids)
+        async for finding in check_routes(client):
+            yield finding
+
+
+async def check_routes(client: Client) -> AsyncIterator[Finding]:
+    """The findings about each route, see `check_online`."""
+    try:
+        first = workload_page((await client.get("/workloads", {"limit": 1, "orderBy": "createdAt"})).body)
+    except (ApiError, NotDecodable) as error:
+        text = f"  FAIL  {error}{hint(error) if isinstance(error, ApiError) else ''}"
+        yield Finding(False, text, "/workloads", "refused", failure_reason(error))
+        yield Finding(False, "        no metrics of this account until the workload list can be read")
+        return
+    total = "an unknown number of" if first.total is None else first.total
+    yield Finding(True, f"  ok    /workloads: {total} workloads, {len(first.rejects)} rejects", "/workloads", "ok")
+    ids = {"id": first.items[0].id} if first.items else {}
+    for route in ROUTES:
+        missing = ""
+        if "{id}" in route.template and not ids:
+            missing = "there is no workload"
+        elif "{pid}" in route.template and "pid" not in ids:
+            missing = "the workload has no proton"
+        if missing:
+            yield Finding(True, f"  ?     {route.template}: not tested; {missing}", route.template, "untested")
+        else:
+            yield await _check_route(client, route, ids)
 
 
 async def _check_route(client: Client, route: Route, ids: dict[str, str]) -> Finding:
@@ -137,16 +154,17 @@ async def _check_route(client: Client, route: Route, ids: dict[str, str]) -> Fin
         response = await client.get(route.template, params, **needed)
     except ApiError as error:
         if route.template == "/workloads/{id}/replacement" and error.status == 404:
-            return Finding(True, f"  ok    {route.template}: no replacement in progress")
+            return Finding(True, f"  ok    {route.template}: no replacement in progress", route.template, "ok")
         need = ""
         if error.reason == "forbidden" and route.role != "any":
             need = f"; the token's user needs the role {route.role} on the workload"
-        return Finding(True, f"  NO    {route.template}: {error}{need}; without it: no {route.provides}")
+        text = f"  NO    {route.template}: {error}{need}; without it: no {route.provides}"
+        return Finding(True, text, route.template, "refused", error.reason)
     if route.template == "/workloads/{id}/protons":
         protons = page(response.body, Proton).items
         if protons:
             ids["pid"] = protons[0].id
-    return Finding(True, f"  ok    {route.template}: {response.status}")
+    return Finding(True, f"  ok    {route.template}: {response.status}", route.template, "ok")
 
 
 def check_traces(traces: TraceSettings, secrets: Secrets | None = None) -> Finding:
