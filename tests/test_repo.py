@@ -87,18 +87,26 @@ def test_every_dependency_has_a_reason() -> None:
 def test_the_api_client_can_only_send_get_requests() -> None:
     """One module uses httpx for the API, and its only call that sends has the method GET as a literal.
 
-    The other modules that use httpx send traces and notifications and do not access accounts, or what they are given.
+    The other modules that use httpx send traces and notifications and do not access accounts, or what they are given,
+    or respond in place of the simulated API.
     """
     users = {
         str(file.relative_to(ROOT / "exporter")): file.read_text()
         for file in (ROOT / "exporter").rglob("*.py")
         if re.search(r"^\s*(import|from) (httpx|aiohttp|requests|urllib3|http\.client)", file.read_text(), re.MULTILINE)
     }
-    others = {"apprise_process.py", "http_client.py", "otlp/transport.py", "paging/notify/post.py"}
+    others = {
+        "apprise_process.py",
+        "cli/simulated_transport.py",
+        "http_client.py",
+        "otlp/transport.py",
+        "paging/notify/post.py",
+    }
     assert users.keys() == {"collect/client.py", *others}
     assert sent(users["collect/client.py"]) == ["'GET', _with_query(url, params)", "request"]
     assert sent(users["otlp/transport.py"]) == ["'POST', self._url"]
     assert sent(users["http_client.py"]) == []
+    assert sent(users["cli/simulated_transport.py"]) == []
     assert sent(users["apprise_process.py"]) == []
     assert sent(users["paging/notify/post.py"]) == ["'POST', to.url"]
     for module in others:

@@ -12,6 +12,7 @@ from exporter.cli.context import Context
 from exporter.cli.flags import add_run_flags, positive_integer, positive_number
 from exporter.cli.own_server import request_with_login
 from exporter.cli.run import run_daemon
+from exporter.cli.story import DEFAULT_SPEED, list_stories, play_story
 from exporter.cli.web_settings import daemon_address
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.costs import CostSettings
@@ -48,9 +49,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--demo.speed",
         dest="speed",
         type=positive_number,
-        default=1.0,
         metavar="X",
-        help="simulate events X times as fast; default 1",
+        help="simulate events X times as fast; default 1, with --story 60",
     )
     demo.add_argument(
         "--demo.api-address",
@@ -60,17 +60,26 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="address of the simulated API; default: a free port of 127.0.0.1",
     )
     demo.add_argument(
+        "--story", metavar="NAME", help="play only this story, with a commentary on this terminal, and exit"
+    )
+    demo.add_argument("--list-stories", action="store_true", help="print the names of the stories, and exit")
+    demo.add_argument(
         "--demo.spec", dest="spec", choices=("11.5",), help="respond strictly as in the published API description"
     )
 
 
 def run(context: Context) -> int:
-    options, settings = context.options, context.settings("replaced")
+    options = context.options
+    if options.list_stories:
+        return list_stories()
+    if options.story is not None:
+        return play_story(options.story, options.speed or DEFAULT_SPEED)
+    settings = context.settings("replaced")
     host, port = listen_address(options.api_address)
     with Simulator(
         workloads=options.workloads,
         seed=options.seed,
-        speed=options.speed,
+        speed=options.speed or 1.0,
         strict=options.spec is not None,
         stories=(*STORIES, *WASTE),
         host=host,
@@ -109,10 +118,12 @@ def _introduction(settings: Settings, simulator: Simulator, workloads: int) -> s
         f"SIMULATION, DataRobot is not contacted: {workloads} workloads, API at {simulator.url}\n"
         f"Open http://{shown}/ or http://{shown}{settings.web.telemetry_path}; stop with Ctrl-C.\n"
         "In another shell:\n"
+        f"  workload-exporter top{there}\n"
         f"  workload-exporter waste{there}\n"
         f"  workload-exporter objectives{there}\n"
         f"  DATAROBOT_ENDPOINT={simulator.url} DATAROBOT_API_TOKEN={simulator.token} "
         f"workload-exporter explain {first}\n"
+        "  workload-exporter demo --list-stories\n"
         "For the commands of runbooks, in a shell that you close afterwards, because in it `make run` monitors the "
         "simulation:\n"
         f"  export DATAROBOT_ENDPOINT={simulator.url}\n"

@@ -730,9 +730,11 @@ def test_the_demo_needs_no_settings() -> None:
         f"SIMULATION, DataRobot is not contacted: 10 workloads, API at http://{api_address}\n"
         f"Open http://{running.address}/ or http://{running.address}/metrics; stop with Ctrl-C.\n"
         "In another shell:\n"
+        f"  workload-exporter top --web.listen-address={running.address}\n"
         f"  workload-exporter waste --web.listen-address={running.address}\n"
         f"  workload-exporter objectives --web.listen-address={running.address}\n"
         f"  {api} {token} workload-exporter explain crash-loop-1\n"
+        "  workload-exporter demo --list-stories\n"
         "For the commands of runbooks, in a shell that you close afterwards, because in it `make run` monitors the "
         f"simulation:\n  export {api}\n  export {token}\n"
     )
