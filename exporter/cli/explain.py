@@ -47,6 +47,7 @@ POLICY = Policy(
 """The parts to request. Two windows of statistics show whether a problem is recent. The others, on which the alerts
 about the error budget rest, are requested if these have too many server errors, or the workload is important.
 """
+NO_SETTINGS = "no settings file given (--config.file); used here: no objectives, and the defaults of all settings"
 MAX_LOG_LINES = 100
 _STATUS_OF_SEVERITY = {"critical": 4, "warning": 3}
 _STATUS_OF_UNKNOWN = 5
@@ -86,6 +87,8 @@ def run(context: Context) -> int:
             print(f"{words} ..." if plain else f"\x1b[2m{words} ...\x1b[0m", file=sys.stderr)
 
     found = asyncio.run(_explained_with_clients(context, settings, accounts, progress))
+    if not context.settings_files:
+        found = found.with_unknown("settings", NO_SETTINGS)
     if options.json:
         print(json.dumps(as_json(found), indent=2))
     else:
@@ -183,7 +186,9 @@ async def explain(
     except (ApiError, NotDecodable) as error:
         unknown["bundles"] = _reason(error)
     result = diagnosis(state, now, options, events)
-    return result._replace(facts=result.facts._replace(unknown={**result.facts.unknown, **unknown}))
+    for name, reason in unknown.items():
+        result = result.with_unknown(name, reason)
+    return result
 
 
 def _reason(error: ApiError | NotDecodable) -> str:

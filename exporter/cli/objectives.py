@@ -14,6 +14,7 @@ from exporter.cli.flags import add_web_flags
 from exporter.failures import printable
 
 _PREFIX = "datarobot_workload_objective_"
+INFO = "datarobot_workload_info"
 _BURN_WINDOWS = ("1h", "6h", "1d")
 _BAD = {"availability": "server_errors", "readiness": "down_seconds", "latency": "slow_requests"}
 
@@ -55,13 +56,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context) -> int:
-    found = sorted(rows(metrics_page(context)), key=_worst_first)
+    page = metrics_page(context)
+    found = sorted(rows(page), key=_worst_first)
     if context.options.json:
         print(json.dumps([_as_json(row) for row in found], indent=2))
     elif context.options.openslo:
         print(openslo(found), end="")
     else:
-        print_lines(table(found))
+        print_lines([*table(found), *footnote(page, found)])
     return 0
 
 
@@ -120,6 +122,14 @@ def table(found: Iterable[ObjectiveStatus]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def footnote(page: str, found: Iterable[ObjectiveStatus]) -> Iterator[str]:
+    """How many workloads on a page of metrics have no objective, if any has one."""
+    everything = {(each.labels["account"], each.labels["workload_id"]) for each in samples(page, (INFO,))}
+    without = everything - {(row.account, row.workload_id) for row in found}
+    if without and without != everything:
+        yield f"{len(without)} of {len(everything)} workloads have no objective; see docs/objectives.md"
 
 
 def _as_json(row: ObjectiveStatus) -> dict[str, object]:

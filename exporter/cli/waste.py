@@ -11,14 +11,21 @@ from typing import Any, NamedTuple
 from exporter.cli.context import Context
 from exporter.cli.daemon_metrics import TAGS, metrics_page, print_lines, samples, tags
 from exporter.cli.flags import add_web_flags
+from exporter.diagnosis.phrases import forecast
 from exporter.failures import printable
 from exporter.timestamps import rfc3339
 
 _W, _A = "datarobot_workload_", "datarobot_account_"
 COST, LOST, IDLE = f"{_W}cost_per_hour", f"{_W}waste_per_month", f"{_W}idle_since_timestamp_seconds"
 SIZING, BUNDLE = f"{_W}sizing_info", f"{_W}bundle_info"
-FULL = f"{_A}workloads_full_timestamp_seconds"
-_NAMES = (COST, LOST, IDLE, SIZING, BUNDLE, TAGS, FULL)
+_NAMES = (COST, LOST, IDLE, SIZING, BUNDLE, TAGS, _A)
+_OF_ACCOUNTS = {
+    f"{_A}workloads_active": "active",
+    f"{_A}workloads_limit": "limit",
+    f"{_A}workloads_full_timestamp_seconds": "full",
+    f"{_A}forecast_start_timestamp_seconds": "known_from",
+}
+"""Families of accounts, and the fields of `AccountRow` that have their values."""
 NO_PRICES = "No workload has a known price: set the prices of bundles in costs.bundles (docs/capacity-and-cost.md)."
 DAY_SECONDS = 86400.0
 
@@ -42,14 +49,26 @@ class WasteRow(NamedTuple):
     tags: Mapping[str, str] = {}
 
 
+class AccountRow(NamedTuple):
+    """An account: active workloads, their limit, when they reach it, and from when on that is known. None: unknown.
+
+    Times in seconds since the epoch.
+    """
+
+    active: float | None = None
+    limit: float | None = None
+    full: float | None = None
+    known_from: float | None = None
+
+
 class WasteReport(NamedTuple):
-    """`rows` with the most expensive first; `full`: account -> when it reaches its limit, in seconds since the epoch.
+    """`rows` with the most expensive first; `accounts`: those that the daemon serves, by name.
 
     `priced`: whether any workload has a known price.
     """
 
     rows: tuple[WasteRow, ...]
-    full: Mapping[str, float]
+    accounts: Mapping[str, AccountRow]
     priced: bool
 
 
@@ -70,19 +89,21 @@ def run(context: Context) -> int:
 def report_of(page: str) -> WasteReport:
     """The report from a page of /metrics."""
     found: dict[tuple[str, str], WasteRow] = {}
-    full: dict[str, float] = {}
+    accounts: dict[str, AccountRow] = {}
     priced = False
     for sample in samples(page, _NAMES):
         labels = sample.labels
-        if sample.name == FULL:
-            full[labels["account"]] = sample.value
+        if sample.name.startswith(_A):
+            known = accounts.get(labels["account"], AccountRow())
+            field = _OF_ACCOUNTS.get(sample.name)
+            accounts[labels["account"]] = known._replace(**{field: sample.value}) if field else known
             continue
         key = labels["account"], labels["workload_id"]
         row = found.get(key) or WasteRow(labels["account"], labels["workload"], labels["workload_id"], "")
         priced = priced or sample.name == COST
         found[key] = row._replace(**_facts(sample.name, labels, sample.value, row))
     rows = sorted((row for row in found.values() if row.reason), key=_rank)
-    return WasteReport(tuple(rows), full, priced)
+    return WasteReport(tuple(rows), accounts, priced)
 
 
 def _facts(name: str, labels: Mapping[str, str], value: float, row: WasteRow) -> dict[str, Any]:
@@ -106,17 +127,27 @@ def _rank(row: WasteRow) -> tuple[float, float, str, str]:
 
 def as_json(report: WasteReport) -> dict[str, object]:
     """The report with stable keys."""
-    rows = [
-        row._asdict()
-        | {"idle_since": None if row.idle_since is None else rfc3339(row.idle_since, "seconds"), "tags": {**row.tags}}
-        for row in report.rows
+    rows = [row._asdict() | {"idle_since": _stamp(row.idle_since), "tags": {**row.tags}} for row in report.rows]
+    accounts = [
+        {
+            "account": name,
+            "active": known.active,
+            "limit": known.limit,
+            "full_at": _stamp(known.full),
+            "forecast_from": _stamp(known.known_from),
+        }
+        for name, known in sorted(report.accounts.items())
     ]
-    full = {account: rfc3339(at, "seconds") for account, at in sorted(report.full.items())}
-    return {"workloads": rows, "accounts_full_at": full}
+    full = {each["account"]: each["full_at"] for each in accounts if each["full_at"] is not None}
+    return {"workloads": rows, "accounts_full_at": full, "accounts": accounts}
+
+
+def _stamp(at: float | None) -> str | None:
+    return None if at is None else rfc3339(at, "seconds")
 
 
 def lines(report: WasteReport, now: float) -> Iterator[str]:
-    """The report as a table, and a line per account that fills up."""
+    """The report as a table, and a line per account."""
     if not report.priced:
         yield NO_PRICES
     if report.rows:
@@ -129,11 +160,11 @@ def lines(report: WasteReport, now: float) -> Iterator[str]:
         yield from (f"{total:.2f} {currency} per month in total" for currency, total in sorted(sums.items()))
     else:
         yield "No workload is known to be idle or in a bundle that does not fit."
-    for account, at in sorted(report.full.items()):
-        if at <= now:
-            yield f"Account {account} has reached its limit of active workloads."
-        else:
-            yield f"Account {account} reaches its limit of active workloads in {_time(at - now)} if the trend goes on."
+    for name, known in sorted(report.accounts.items()):
+        active = "unknown" if known.active is None else f"{known.active:.0f}"
+        limit = "" if known.limit is None else f" of {known.limit:.0f}"
+        text = forecast(known.limit, known.full, known.known_from, now)
+        yield f"Account {name}: {active}{limit} active workloads; {text}."
 
 
 def _cells(row: WasteRow, now: float) -> tuple[str, ...]:

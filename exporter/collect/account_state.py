@@ -167,15 +167,17 @@ class AccountState:
             bundles = used.bundles | more.bundles
             used = Use(used.active + more.active, used.replicas + more.replicas, used.live + more.live, bundles)
             yield
-        self.use = used._replace(full=self._follow_trend(used.active, now))
+        self.use = self._with_forecast(used, now)
 
-    def _follow_trend(self, active: int, now: float) -> float | None:
-        """Note the number of active workloads; returns when it reaches the account's limit."""
+    def _with_forecast(self, used: Use, now: float) -> Use:
+        """Note the number of active workloads; returns the use with when it reaches the account's limit."""
+        active, history = used.active, self._costs.min_history
         points = trend.followed(self._snapshot.tally.active, now, active)
         if points is not self._snapshot.tally.active:
             tally = msgspec.structs.replace(self._snapshot.tally, active=points)
             self._snapshot = self._snapshot._replace(tally=tally)
-        return trend.full_at(points, now, active, self._account.workloads_limit, self._costs.min_history)
+        full = trend.full_at(points, now, active, self._account.workloads_limit, history)
+        return used._replace(full=full, forecast_from=trend.known_from(points, history))
 
     def select_tags(self, selection: TagSelection) -> None:
         """Make labels of these tags from now on."""

@@ -276,6 +276,11 @@ class PollSchedule:
 
     # -- results
 
+    def ages(self, workload: str, now: float) -> dict[str, float]:
+        """Seconds since each part of the details of a workload was last read completely."""
+        polled = self.workloads.get(workload)
+        return {} if polled is None else {part: now - at for part, at in polled.complete.items() if part in polled.read}
+
     def is_paused(self, part: str, now: float) -> bool:
         """Whether requests for a part wait for the end of a pause."""
         return now < self._paused.get(part, -math.inf)

@@ -67,6 +67,10 @@ class Poller:
         """Take over the ages from the previous poller after a reload."""
         self._schedule.inherit(other._schedule)
 
+    def ages(self, workload: str) -> dict[str, float]:
+        """Seconds since each part of the details of a workload was last read completely."""
+        return self._schedule.ages(workload, self._steady())
+
     def unpause(self) -> None:
         """Plan requests that are paused again: the token is accepted again."""
         self._schedule.unpause()

@@ -235,7 +235,7 @@ def requested(
     long as it is remembered.
     """
     wanted = [each for each in settings.accounts if account in ("", each.name)]
-    statuses, found = [], []
+    statuses, found, fleets = [], [], []
     for each in wanted:
         monitor = monitors.get(each.name)
         if monitor is None:
@@ -245,9 +245,11 @@ def requested(
         snapshot = monitor.snapshot
         if snapshot.succeeded is None:  # known from the state only: whether it still exists is not
             continue
+        fleets.append(tuple(monitor.workloads.values()))
         for there in (snapshot.workloads, snapshot.missing, snapshot.gone):
             if workload_id in there:
-                found.append(FoundWorkload(status, there[workload_id], there is not snapshot.missing))
+                ages = {} if monitor.poller is None else monitor.poller.ages(workload_id)
+                found.append(FoundWorkload(status, there[workload_id], there is not snapshot.missing, ages))
                 break
     return Requested(
         id=workload_id,
@@ -261,4 +263,5 @@ def requested(
         version=__version__,
         note=note,
         silences=None if silences is None else tuple(silences.values()),
+        fleets=() if found else tuple(fleets),
     )

@@ -52,6 +52,10 @@ class Diagnosis(NamedTuple):
     log: str = ""
     log_signs: LogSigns = LogSigns(0)
 
+    def with_unknown(self, part: str, reason: str) -> Diagnosis:
+        """The same with another part of the facts that is not known."""
+        return self._replace(facts=self.facts._replace(unknown={**self.facts.unknown, part: reason}))
+
     @property
     def severity(self) -> str:
         """The highest severity of the alerts whose condition is met: critical, warning, info, or empty."""
@@ -255,7 +259,7 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str])
         used = max(ratio for ratio in ratios if ratio is not None)
         yield "memory", f"{100 * used:.0f}% of the memory of its resource bundle is in use{_bundle(context)}"
     if (since := waste.idle_since(state)) is not None:
-        yield "requests", f"none since {utc(since):%Y-%m-%d}, although its replicas are ready"
+        yield "requests", f"no requests since {utc(since):%Y-%m-%d}, although its replicas are ready"
     found = waste.sizing(state)
     if found is not None and (found.finding == "undersized" or met <= _OF_COSTS):
         fitting = scrubbed(found.fitting) or "no bundle of the catalogue with the same GPUs"

@@ -215,5 +215,6 @@ PARTS: Mapping[str, str] = {
     "stats_5m": "requests",
     "usage": "CPU and memory usage",
     "bundles": "catalogue of resource bundles",
+    "settings": "objectives, thresholds and costs.idle_after of the daemon",
 }
 """Parts of the data about a workload, and how texts name them."""

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from exporter.alerting.evaluation import ActiveAlert
 from exporter.diagnosis.fleet_table import NEEDS_ATTENTION, Row
 from exporter.timestamps import rfc3339
 
@@ -58,14 +59,19 @@ def _values(row: Row) -> dict[str, Any]:
         "least": row.least,
         "most": row.most,
         "needs_attention": row.urgency <= NEEDS_ATTENTION,
-        "alerts": [{"alert": each.alert, "severity": each.severity} for each in row.alerts],
+        "alerts": _alerts(row.alerts),
         "reasons": list(row.reasons),
+        "pending": _alerts(row.pending),
     }
+
+
+def _alerts(found: Iterable[ActiveAlert]) -> list[dict[str, str]]:
+    return [each._asdict() for each in found]
 
 
 COLUMNS = (
     "account", "workload_id", "workload", "status", "group", "since", "longer_than_known", "importance", "owner",
-    "ready", "unknown", "least", "most", "needs_attention", "alerts", "reasons",
+    "ready", "unknown", "least", "most", "needs_attention", "alerts", "reasons", "pending",
 )  # fmt: skip
 """The columns of the CSV, and the keys of a workload in the JSON."""
 
@@ -86,8 +92,10 @@ def as_csv(accounts: Iterable[ListedAccount], rows: Iterable[Row]) -> bytes:
 
 
 def _cells(values: Mapping[str, Any]) -> dict[str, object]:
-    alerts = "; ".join(f"{each['alert']} ({each['severity']})" for each in values["alerts"])
-    return {name: _cell(value) for name, value in {**values, "alerts": alerts}.items()}
+    alerts = {
+        key: "; ".join(f"{each['alert']} ({each['severity']})" for each in values[key]) for key in ("alerts", "pending")
+    }
+    return {name: _cell(value) for name, value in {**values, **alerts}.items()}
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 — full-width, as spreadsheets read

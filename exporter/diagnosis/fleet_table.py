@@ -1,6 +1,7 @@
 """The fleet table: a row per workload with the alert conditions that are met now, worst first.
 
-The conditions are those of the alert rules, without wait times: a condition may be met here before its alert fires.
+The conditions are those of the alert rules, without wait times: a condition may be met here before its alert fires. One
+that has to be met for a minimum duration is pending until then.
 Alerts that only Prometheus can evaluate, such as that the exporter is down, are not included.
 """
 
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from exporter.alerting.alerts import Alert
+from exporter.alerting.alerts import BY_NAME, Alert
 from exporter.alerting.evaluation import ActiveAlert, active_alerts
 from exporter.alerting.expressions import AccountContext, EvaluationContext, WorkloadContext
 from exporter.alerting.rules import Options, in_force
@@ -39,7 +40,8 @@ class Row(NamedTuple):
 
     `ready` and `unknown` count pods of the serving version, `least` and `most` are the minimum and maximum number of
     replicas; None: not reported. `urgency` is 0 for what pages someone; up to `NEEDS_ATTENTION`, someone should check.
-    `owner`: values of its owner tags; empty: none. `tags`: all its tags, which are not shown.
+    `owner`: values of its owner tags; empty: none. `tags`: all its tags, which are not shown. `pending`: conditions
+    that are met, but not yet for their minimum duration.
     """
 
     account: str
@@ -59,11 +61,14 @@ class Row(NamedTuple):
     urgency: int
     owner: str = ""
     tags: tuple[models.Tag, ...] = ()
+    pending: tuple[ActiveAlert, ...] = ()
 
 
 _SEVERITY_URGENCY: Mapping[str, int] = {"critical": 0, "warning": 1, "info": 6}
 _GROUP_URGENCY = {"failed": 2, "indeterminate": 3, "starting": 4, "leaving": 5, "vanished": 5, "up": 7, "off": 8}
 NEEDS_ATTENTION = 3
+_PENDING_URGENCY = 1
+"""At least, for a condition of a page: that it lasts is not known yet."""
 ATTENTION = "trouble"
 """The state, in URLs of the status page, of rows that need attention."""
 
@@ -73,10 +78,14 @@ def row(
 ) -> Row:
     """The row of a workload. `context` is of the same workload, `alerts` are those about workloads."""
     workload, counted = state.workload, workload_state.serving(state)
-    met = active_alerts(alerts, context)
+    in_force = tuple(alerts)
+    met = active_alerts(in_force, context)
+    fired = {each.alert for each in met}
+    waiting = [BY_NAME[each.name] for each in in_force if each.since is not None and each.name not in fired]
+    pending = active_alerts(waiting, context)
     gone = state.vanished is not None
     group = "vanished" if gone else workload_state.status_group(state)
-    reasons = tuple(_reasons(state, bool(met)))
+    reasons = tuple(_reasons(state, bool(met or pending)))
     # A workload without recent data may be down, so someone should check.
     up = not gone and workload_state.is_up(state)
     no_data = up and state.details.fresh.get("pods") is False
@@ -101,10 +110,12 @@ def row(
                 _GROUP_URGENCY[group],
                 NEEDS_ATTENTION if has_problem else 9,
                 *(_SEVERITY_URGENCY[each.severity] for each in met),
+                *(max(_PENDING_URGENCY, _SEVERITY_URGENCY[each.severity]) for each in pending),
             ]
         ),
         owner(state, owner_tags),
         workload.tags or (),
+        pending,
     )
 
 
@@ -115,6 +126,8 @@ def _reasons(state: WorkloadState, has_alerts: bool) -> Iterator[str]:
         return
     if workload_state.status_group(state) == "indeterminate":
         yield "its status is unknown"
+    if models.folded(state.workload.status) == "terminated":
+        yield "final: it cannot be started again, only deleted or created again"
     if state.held:
         yield f"not readable in the list: {workload_state.held(state)}"
     yield from _pod_reasons(state, has_alerts)
@@ -256,7 +269,7 @@ def _has(row: Row, words: Iterable[str]) -> bool:
         row.status,
         row.importance,
         row.owner,
-        *(each.alert for each in row.alerts),
+        *(each.alert for each in (*row.alerts, *row.pending)),
     )
     text = "\n".join((*fields, *row.reasons)).casefold()
     return all(word in text for word in words)

@@ -36,6 +36,24 @@ def when(at: float | None, now: float) -> str:
     return f"{clock(at, now)}, {f'in {lasted(at - now)}' if at > now else f'{lasted(now - at)} ago'}"
 
 
+def forecast(limit: float | None, full: float | None, known_from: float | None, now: float) -> str:
+    """When the active workloads of an account reach its limit, or why that is not known.
+
+    `limit`, `full`: None if not known; `known_from`: from when on there is a forecast.
+    """
+    if full is not None:
+        if full <= now:
+            return "the limit is reached"
+        return f"full on {utc(full):%Y-%m-%d %H:%M} UTC, in {lasted(full - now)}, if the trend goes on"
+    if known_from is None:
+        return "no forecast: no recent complete sweep"
+    if limit is None:
+        return "no forecast: no limit, or none reported"
+    if known_from > now:
+        return f"no forecast before {utc(known_from):%Y-%m-%d %H:%M} UTC: observed for less than costs.min_history"
+    return "not full within a year if the trend goes on"
+
+
 def bounded(texts: Iterable[str]) -> str:
     """At most `MAX_ITEMS` texts, and the number of the others."""
     items = list(texts)

@@ -191,9 +191,13 @@ def _request_text(facts: Facts) -> str:
     return ", ".join(parts)
 
 
-def _limit_text(facts: Facts) -> str:
-    limits = [text for _, text in facts.limits]
-    if facts.draft_ends is not None:
+_TITLES = {"requests": "Use", "size": "Use", "errors": "Error budget"}
+"""Kind of a limit -> title of its text; otherwise ``Limits``."""
+
+
+def _limit_text(facts: Facts, title: str) -> str:
+    limits = [text for kind, text in facts.limits if _TITLES.get(kind, "Limits") == title]
+    if title == "Limits" and facts.draft_ends is not None:
         limits.append(f"a draft, which the platform stops at {when(facts.draft_ends, facts.at)}")
     return "; ".join(limits)
 
@@ -232,14 +236,15 @@ def titled_texts(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "Changes", "; ".join(changes) or none
     yield "Last event", _event_text(facts)
     yield "Requests", _request_text(facts)
-    yield "Limits", _limit_text(facts)
+    for title in ("Error budget", "Limits", "Use"):
+        yield title, _limit_text(facts, title)
     yield "Unknown", _unknown_text(facts)
     met = ", ".join(f"{alert.alert} ({alert.severity})" for alert in facts.alerts)
     yield "Conditions", met + (f"; importance {facts.importance}" if met and facts.importance else "")
 
 
 def evidence(diagnosis: Diagnosis) -> tuple[tuple[str, str], ...]:
-    """The evidence of a page: at most fourteen pairs of a title and a text, which is cut to 300 characters."""
+    """The evidence of a page: at most sixteen pairs of a title and a text, which is cut to 300 characters."""
     return tuple((title, cut(text, MAX_EVIDENCE_CHARACTERS)) for title, text in titled_texts(diagnosis) if text)
 
 

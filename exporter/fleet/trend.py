@@ -35,6 +35,11 @@ def full_at(points: Points, now: float, number: int, limit: int | None, min_hist
     return now + seconds if seconds <= MAX_SECONDS else None
 
 
+def known_from(points: Points, min_history: float) -> float | None:
+    """When points of `min_history` seconds are known, so that there is a trend; None: there are no points yet."""
+    return points[0][0] + min_history if points else None
+
+
 def _slope(points: Points) -> float:
     """Growth per second; 0 without two different times."""
     time = sum(at for at, _ in points) / len(points)

@@ -18,7 +18,7 @@ class Use(NamedTuple):
     """Usage of the workloads visible to the token: a lower bound of what counts towards the account's limits.
 
     `bundles`: ids of the bundles of all workloads. `full`: when the limit of active workloads will be reached, in
-    seconds since the epoch; None: unknown, or not within a year.
+    seconds since the epoch; None: unknown, or not within a year. `forecast_from`: from when on that can be known.
     """
 
     active: int = 0
@@ -26,6 +26,7 @@ class Use(NamedTuple):
     live: int = 0
     bundles: frozenset[str] = frozenset()
     full: float | None = None
+    forecast_from: float | None = None
 
 
 class AccountFacts(NamedTuple):
@@ -164,6 +165,10 @@ ACCOUNTS: tuple[AccountFamily, ...] = (
         "status, GET /account/info limits.maxConcurrentWorkloads", "no limit (0), no growth, not within a year, or "
         "observed for less than the setting costs.min_history",
         lambda k: one(None if k.use is None else k.use.full), "seconds", "experimental"),
+    AccountFamily("datarobot_account_forecast_start_timestamp_seconds", "gauge", (), "Time from which on the number of "
+        "active workloads has been observed for long enough to forecast it, in seconds since the epoch.",
+        "status, setting costs.min_history", "no sweep was complete yet",
+        lambda k: one(None if k.use is None else k.use.forecast_from), "seconds", "experimental"),
     AccountFamily("datarobot_account_bundle_price_per_hour", "gauge", ("bundle_id", "currency"), "Price of a replica "
         "per hour, of bundles in the catalogue or in use.", "setting costs.bundles", "no price is set", _prices,
         "currency per hour", "experimental"),

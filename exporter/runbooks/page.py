@@ -110,7 +110,7 @@ def severities(alert: Alert) -> str:
 
 def pages() -> dict[str, str]:
     """The pages by file name, with their index. Raises MissingRunbook."""
-    return {f"{alert.name}.md": page(alert) for alert in ALERTS} | {"README.md": _index()}
+    return {f"{alert.name}.md": page(alert) for alert in ALERTS} | {"README.md": index()}
 
 
 def page(alert: Alert) -> str:
@@ -297,7 +297,8 @@ Queries are for Prometheus. Replace WORKLOAD_ID and ACCOUNT with the values of t
 """
 
 
-def _index() -> str:
+def index() -> str:
+    """The list of all runbooks, and where to run their commands."""
     lines = [
         f"# Runbooks\n\n{NOTE}\n",
         "One page per alert: what it means, whether it is urgent, what to check first, the likely causes with their "

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from exporter.alerting.alerts import BY_NAME
 from exporter.alerting.limits import DEFAULTS
-from exporter.alerting.rules import LABELS, Options
+from exporter.alerting.rules import LABELS, RUNBOOKS, Options
 from exporter.fleet.tag_labels import label_name
 from exporter.settings.section import ALERT_NAMES, Duration, DurationOrZero, Section, known_names
 
@@ -82,7 +82,11 @@ class AlertSettings(Section):
         description="How long an alert keeps firing without recent data. In direct paging it also fires as long as the "
         "API cannot be read.",
     )
-    runbook_url: str = Field("alerts/runbooks/", description="URL prefix of links to runbooks, before `NAME.md`.")
+    runbook_url: str = Field(
+        RUNBOOKS,
+        description="URL prefix of links to runbooks, before `NAME.md`. If it is not set and `status_url` is: the "
+        "exporter's own pages, `/runbooks/` below `status_url`.",
+    )
     dashboard_url: str = Field("", description="Base URL of Grafana, for links to dashboards.")
     console_url: str = Field("", description="Base URL of DataRobot, for links to the console.")
     status_url: Annotated[str, AfterValidator(_base_url)] = Field(
@@ -116,6 +120,12 @@ class AlertSettings(Section):
     )
 
     @property
+    def _runbooks(self) -> str:
+        """The prefix of links to runbooks: the exporter serves them, too."""
+        served = self.status_url and self.runbook_url == RUNBOOKS
+        return f"{self.status_url}/runbooks/" if served else self.runbook_url
+
+    @property
     def options(self) -> Options:
         """These settings as options of the rules."""
         return Options(
@@ -127,7 +137,7 @@ class AlertSettings(Section):
             off=frozenset(self.off),
             labels=self.labels,
             severity_label=self.severity_label,
-            runbooks=self.runbook_url,
+            runbooks=self._runbooks,
             dashboards=self.dashboard_url.rstrip("/"),
             console=self.console_url.rstrip("/"),
             status=self.status_url,

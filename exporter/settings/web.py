@@ -26,7 +26,9 @@ def _host(given: str) -> str:
 
 
 def _metrics_path(given: str) -> str:
-    if given in ("/sd", "/workloads.csv", "/workloads.json") or given.startswith(("/-/", "/debug/", "/workloads/")):
+    if given in ("/sd", "/workloads.csv", "/workloads.json") or given.startswith(
+        ("/-/", "/debug/", "/workloads/", "/runbooks/")
+    ):
         raise ValueError("another page of the exporter has this path; use one such as /metrics")
     return given
 

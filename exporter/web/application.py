@@ -5,12 +5,14 @@ No request renders metrics or sends an API request. What is made on request is m
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 from exporter.web.connections import Closed, Refused
 from exporter.web.metrics_page import Published
+from exporter.web.on_request import made
 from exporter.web.passwords import Passwords
 from exporter.web.query import list_problem, query_problem
 from exporter.web.responses import (
@@ -27,6 +29,7 @@ from exporter.web.responses import (
     plain,
     wants_json,
 )
+from exporter.web.runbook_page import runbook_page
 from exporter.web.status_page import POLICY
 from exporter.web.workload_page import POLICY as WORKLOAD_POLICY
 
@@ -34,8 +37,8 @@ MAX_HEARTBEAT_AGE = 60.0
 """Seconds since the last update of the page after which the exporter is unhealthy."""
 MAX_NEGOTIATION = 1024
 """Characters of an Accept or Accept-Encoding header that are read: a long one would delay other requests."""
-WORKLOADS = "/workloads/"
-"""The page of a workload is at this path and its id."""
+WORKLOADS, RUNBOOKS = "/workloads/", "/runbooks/"
+"""The page of a workload is at this path and its id, the runbook of an alert at that and its name."""
 MAX_PARAMETERS = 50
 """Parameters of a query."""
 REQUESTED_BY = b"x-requested-by"
@@ -136,6 +139,7 @@ class Application:
             metrics_path: (_READ, self._get_metrics),
             "/": (_READ, self._get_status_page),
             WORKLOADS: (_READ, self._get_workload),
+            RUNBOOKS: (_READ, self._get_runbook),
             "/workloads.csv": (_READ, self._get_workloads_csv),
             "/workloads.json": (_READ, self._get_workloads_json),
             "/-/healthy": (_READ, self._get_healthy),
@@ -221,7 +225,8 @@ class Application:
 
     def _route(self, path: str) -> str:
         """The key of a path in the routes, if it has one."""
-        return WORKLOADS if path.startswith(WORKLOADS) and path not in self._routes else path
+        prefix = next((each for each in (WORKLOADS, RUNBOOKS) if path.startswith(each)), path)
+        return path if path in self._routes else prefix
 
     def _authorized(self, headers: Headers) -> bool | None:
         """Whether the request is authorized; None if that needs a password check."""
@@ -257,6 +262,10 @@ class Application:
             return json_body(body, status)
         status, body = await self._workload_page(workload_id, request.query)
         return html(status, body, WORKLOAD_POLICY)
+
+    async def _get_runbook(self, request: HttpRequest) -> HttpResponse:
+        path = request.path.removeprefix(RUNBOOKS)
+        return html(*await made(functools.partial(runbook_page, path), short=True), WORKLOAD_POLICY)
 
     async def _get_workloads_csv(self, request: HttpRequest) -> HttpResponse:
         headers = [

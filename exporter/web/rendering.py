@@ -39,25 +39,29 @@ def policy(script: str = "") -> str:
 
 
 class AlertText(NamedTuple):
-    """An alert as text: name without prefix, tooltip, address of the runbook (empty: no link)."""
+    """An alert as text: name without prefix, tooltip, address of the runbook."""
 
     short: str
     title: str
     runbook: str
 
 
-def runbook(alert: str, options: Options) -> str:
-    """The address of an alert's runbook; empty if the settings give none that a browser can open."""
-    return f"{options.runbooks}{alert}.md" if options.runbooks.startswith(("https://", "http://")) else ""
+def runbook(alert: str, options: Options, root: str = "./") -> str:
+    """The address of an alert's runbook: as the settings say, if a browser can open that, else on this server.
+
+    `root`: the address of the status page, relative to the page that has the link.
+    """
+    elsewhere = options.runbooks.startswith(("https://", "http://"))
+    return f"{options.runbooks}{alert}.md" if elsewhere else f"{root}runbooks/{alert}"
 
 
-def described(options: Options) -> Callable[[ActiveAlert], AlertText]:
-    """A function that returns the texts of an alert."""
+def described(options: Options, root: str = "./") -> Callable[[ActiveAlert], AlertText]:
+    """A function that returns the texts of an alert. `root`: as of `runbook`."""
 
     @functools.cache
     def describe(active: ActiveAlert) -> AlertText:
         title = f"{active.severity}: {active.alert}: {SUMMARIES[active.alert]}"
-        return AlertText(active.alert.removeprefix("DataRobot"), title, runbook(active.alert, options))
+        return AlertText(active.alert.removeprefix("DataRobot"), title, runbook(active.alert, options, root))
 
     return describe
 

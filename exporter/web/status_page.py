@@ -29,6 +29,7 @@ from exporter.diagnosis.fleet_table import (
     fleet_table,
     matching,
 )
+from exporter.diagnosis.phrases import forecast
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import AccountFacts
 from exporter.web.on_request import Cached, made
@@ -175,20 +176,17 @@ def address(choice: Choice) -> str:
 
 
 class _Explanation(NamedTuple):
-    """What is shown about an alert beside its workloads; `command` prints its runbook
-    where `runbook`, a link, is empty.
-    """
+    """What is shown about an alert beside its workloads; `runbook` is a link."""
 
     summary: str
     runbook: str
-    command: str
 
 
 def _explanation(choice: Choice, options: Options) -> _Explanation | None:
     summary = SUMMARIES.get(choice.words)
     if summary is None:
         return None
-    return _Explanation(summary, runbook(choice.words, options), options.runbook(choice.words))
+    return _Explanation(summary, runbook(choice.words, options))
 
 
 def _wanted(row: Row) -> str:
@@ -214,6 +212,18 @@ def _icon(status: Status, table: FleetTable) -> str:
     return icon(color)
 
 
+def _active_of_limit(account: AccountStatus) -> str:
+    active = "?" if account.known.use is None else f"{account.known.use.active:,}"
+    limit = account.known.account.workloads_limit
+    return f"{active} of {limit:,}" if limit else active
+
+
+def _forecast(account: AccountStatus, now: float) -> str:
+    use = account.known.use
+    full, known_from = (None, None) if use is None else (use.full, use.forecast_from)
+    return forecast(account.known.account.workloads_limit or None, full, known_from, now)
+
+
 _COLUMNS = (
     ("state", "State"),
     ("workload", "Workload"),
@@ -228,7 +238,7 @@ _STATES = (("", "all"), ("trouble", "need attention"), *((group, group) for grou
 @functools.cache
 def _environment() -> Environment:
     made = environment(script=Markup(_SCRIPT), columns=_COLUMNS, states=_STATES, longest_search=LONGEST_SEARCH)  # noqa: S704 — ours
-    made.filters["wanted"] = _wanted
+    made.filters |= {"wanted": _wanted, "active_of_limit": _active_of_limit}
     made.tests["too_few_ready"] = _too_few_ready
     return made
 
@@ -252,6 +262,7 @@ def page(status: Status, table: FleetTable, choice: Choice) -> str:
             describe=described(status.options),
             explained=_explanation(choice, status.options),
             workload_address=workload_address,
+            forecast=lambda account: _forecast(account, status.now),
             search=lambda words: address(Choice(words)),
             whole=address(choice._replace(page=1)).removesuffix("?"),
             change=lambda **changes: address(choice._replace(**({"page": 1} | changes))),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import parse_qs, quote
 
@@ -28,6 +29,8 @@ from exporter.web.rendering import SUMMARIES, colour, described, environment, ic
 from exporter.web.status_page import AccountStatus
 
 POLICY = policy()
+MAX_NAMED = 20
+"""Workloads of one name that are listed."""
 LONGEST_ID = 200
 """Characters of a requested id, or name of an account, that are shown."""
 _ICONS = {"failed": "#d93025", "warning": "#f29900", "indeterminate": "#f29900", "up": "#1e8e3e"}
@@ -35,11 +38,14 @@ _ICONS = {"failed": "#d93025", "warning": "#f29900", "indeterminate": "#f29900",
 
 
 class FoundWorkload(NamedTuple):
-    """A workload of an account. `listed`: whether the last complete sweep listed it."""
+    """A workload of an account. `listed`: whether the last complete sweep listed it. `ages`: seconds since each part of
+    its details was read.
+    """
 
     account: AccountStatus
     state: WorkloadState
     listed: bool
+    ages: Mapping[str, float] = {}
 
 
 class Requested(NamedTuple):
@@ -48,6 +54,7 @@ class Requested(NamedTuple):
     `account`: the requested account; empty: any. `found`: the workload, of each of these accounts that has it.
     `accounts`: the accounts in question of this replica, without their workloads; `elsewhere`: those it does not hold,
     as in `Status`. `configured`: the names of all accounts. `silences`: those of direct paging; None: it is off.
+    `fleets`: if it is not found, all workloads of each account, one of which may have this name.
     """
 
     id: str
@@ -61,6 +68,7 @@ class Requested(NamedTuple):
     version: str
     note: str = ""
     silences: tuple[Silence, ...] | None = None
+    fleets: tuple[tuple[WorkloadState, ...], ...] = ()
 
 
 class WorkloadPages:
@@ -118,9 +126,17 @@ def rendered(requested: Requested) -> tuple[int, str]:
         quoted=shlex.quote(requested.id[:LONGEST_ID]),
         account=requested.account[:LONGEST_ID],
         unknown=unknown,
+        named=_named(requested),
         address=workload_address,
     )
     return 503 if unknown else 404, page
+
+
+def _named(requested: Requested) -> list[WorkloadState]:
+    """The workloads whose name was requested instead of an id."""
+    name = requested.id.strip().casefold()
+    found = (state for fleet in requested.fleets for state in fleet if (state.workload.name or "").casefold() == name)
+    return list(islice(found, MAX_NAMED)) if name else []
 
 
 def _json(requested: Requested) -> tuple[int, bytes]:
@@ -145,20 +161,25 @@ def _json(requested: Requested) -> tuple[int, bytes]:
     return 200, json.dumps(shown, separators=(",", ":")).encode()
 
 
-def _shown(requested: Requested, found: FoundWorkload) -> tuple[WorkloadPage, float, float]:
-    """The page of a workload, the time as of which it is, and the age of the last complete sweep in seconds."""
+def _shown(requested: Requested, found: FoundWorkload, runbooks: str = "") -> tuple[WorkloadPage, float, float]:
+    """The page of a workload, the time as of which it is, and the age of the last complete sweep in seconds.
+
+    `runbooks`: the prefix of links to runbooks, if the settings have none that a browser can open; empty: as they are.
+    """
     account, state = found.account, found.state
     assert account.succeeded is not None
     age = requested.now - account.succeeded
     # Workloads that are withdrawn are shown as they were at the last complete sweep.
     at = account.succeeded if age > account.stale_after else requested.now
     options = requested.options._replace(console=requested.options.console or account.url)
+    if runbooks and not options.runbooks.startswith(("https://", "http://")):
+        options = options._replace(runbooks=runbooks)
     return workload_page(state, at, options), at, age
 
 
 def _page(requested: Requested, found: FoundWorkload) -> str:
     account, state = found.account, found.state
-    page, at, age = _shown(requested, found)
+    page, at, age = _shown(requested, found, "../runbooks/")
     return (
         _environment()
         .get_template("workload.html")
@@ -169,10 +190,12 @@ def _page(requested: Requested, found: FoundWorkload) -> str:
             page=page,
             at=at,
             age=age,
+            pods_age=found.ages.get("pods"),
+            details_age=max((each for part, each in found.ages.items() if part != "pods"), default=None),
             out_of_date=age > 3 * account.interval,
             icon=icon("#d93025" if page.row.urgency == 0 else _ICONS.get(colour(page.row), "#80868b")),
             this=f"?account={quote(state.account, safe='', errors='replace')}",
-            describe=described(requested.options),
+            describe=described(requested.options, "../"),
             silences=_silences(requested, state),
             subject=f"account={shlex.quote(state.account)} workload_id={shlex.quote(state.workload.id)}",
         )

@@ -349,7 +349,7 @@ def test_explain_lists_what_the_api_refuses_and_reports_the_rest(api: Simulator)
     status, out, err = run("explain", "nobody-ready-35", "--json", **account(api))
     found = json.loads(out)
     assert (status, err, found["likely_cause"]["name"]) == (4, "", "none_ready_for_long")
-    assert found["not_known"].keys() == {"events", "bundles"}
+    assert found["not_known"].keys() == {"events", "bundles", "settings"}
     assert found["not_known"]["events"].startswith("the API returned 403: ")
     api.odd = {"forbidden@/workloads/{id}/protons"}
     status, out, _ = run("explain", "nobody-ready-35", **account(api))

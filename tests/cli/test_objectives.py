@@ -6,7 +6,7 @@ import yaml
 
 from exporter.api.details import RequestMetrics
 from exporter.api.models import Workload
-from exporter.cli.objectives import ObjectiveStatus, _as_json, openslo, rows, table
+from exporter.cli.objectives import ObjectiveStatus, _as_json, footnote, openslo, rows, table
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.objective_counts import ObjectiveCounts, Totals
 from exporter.fleet.objectives import Objective
@@ -86,3 +86,16 @@ def test_openslo_has_a_document_for_each_objective() -> None:
         "bad": 'max(datarobot_workload_server_errors_total{account="eu", workload_id="id-score"})',
         "total": 'max(datarobot_workload_requests_total{account="eu", workload_id="id-score"})',
     }
+
+
+def test_a_footnote_says_how_many_workloads_have_no_objective() -> None:
+    bare = WorkloadState("eu", Workload(id="w", name="w", status="running"), Ledger(0.0, 0.0))
+    same_id = WorkloadState("us", Workload(id="id-new", name="w", status="running"), Ledger(0.0, 0.0))
+
+    def found(*states: WorkloadState) -> list[str]:
+        text = page(*states)
+        return [*footnote(text, rows(text))]
+
+    assert found(EXAMPLE, NEW, bare, same_id) == ["2 of 4 workloads have no objective; see docs/objectives.md"]
+    assert found(EXAMPLE, NEW) == []
+    assert found(bare) == [], "the table says so"

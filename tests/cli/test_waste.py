@@ -1,15 +1,17 @@
 """What ``waste`` prints of a page of metrics."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from exporter.cli.context import Context
 from exporter.cli.main import main, parser
 from exporter.cli.waste import NO_PRICES, as_json, lines, report_of, run
+from exporter.fleet.tag_labels import TagSelection
 from exporter.fleet.workload_state import Costs
 from exporter.redaction import Secrets
-from exporter.simulator.stories import FOREVER, Story, StoryStep
+from exporter.simulator.stories import FOREVER, STORIES, Story, StoryStep
 from exporter.simulator.waste import PRICES, WASTE
 from tests.cli.test_own_server import responding
 from tests.stage import Stage, played, simulated
@@ -40,8 +42,14 @@ PAGE = "".join([
     of(REPORT, "bundle_info", bundle_id="cpu.medium", gpu_maker="", gpu_type=""),
     of(REPORT, "tags", tag_env="prod", tag_team="search"),
     of("chat/w3", "status", status="running"),
+    'datarobot_account_workloads_active{account="acme"} 48\n',
+    'datarobot_account_workloads_limit{account="acme"} 60\n',
     f'datarobot_account_workloads_full_timestamp_seconds{{account="acme"}} {NOW + 10 * 86400}\n',
+    f'datarobot_account_forecast_start_timestamp_seconds{{account="acme"}} {NOW - 86400}\n',
     f'datarobot_account_workloads_full_timestamp_seconds{{account="other"}} {NOW - 1}\n',
+    'datarobot_account_workloads_active{account="young"} 5\n',
+    'datarobot_account_workloads_limit{account="young"} 60\n',
+    f'datarobot_account_forecast_start_timestamp_seconds{{account="young"}} {NOW + 3600}\n',
 ])  # fmt: skip
 
 
@@ -52,8 +60,10 @@ def test_the_most_expensive_waste_is_first() -> None:
         " 438.00 EUR   0.80 EUR  report      oversized: cpu.medium  cpu.small  env=prod team=search  acme     w2",
         '          -          -  scor" ing   undersized             no bundle                        acme     w4',
         "2044.00 EUR per month in total",
-        "Account acme reaches its limit of active workloads in 10d if the trend goes on.",
-        "Account other has reached its limit of active workloads.",
+        "Account acme: 48 of 60 active workloads; full on 2026-11-28 11:06 UTC, in 10 d, if the trend goes on.",
+        "Account other: unknown active workloads; the limit is reached.",
+        "Account young: 5 of 60 active workloads; no forecast before 2026-11-18 12:06 UTC: observed for less than "
+        "costs.min_history.",
     ]
 
 
@@ -75,6 +85,22 @@ def test_the_keys_of_the_json_are_stable() -> None:
     }
     assert first["idle_since"] == "2026-11-06T11:06:40Z"
     assert found["accounts_full_at"] == {"acme": "2026-11-28T11:06:40Z", "other": "2026-11-18T11:06:39Z"}
+    assert json.loads(json.dumps(found["accounts"]))[::2] == [
+        {
+            "account": "acme",
+            "active": 48.0,
+            "limit": 60.0,
+            "full_at": "2026-11-28T11:06:40Z",
+            "forecast_from": "2026-11-17T11:06:40Z",
+        },
+        {
+            "account": "young",
+            "active": 5.0,
+            "limit": 60.0,
+            "full_at": None,
+            "forecast_from": "2026-11-18T12:06:40Z",
+        },
+    ]
 
 
 def test_without_prices_and_findings_it_says_so() -> None:
@@ -86,8 +112,8 @@ def test_without_prices_and_findings_it_says_so() -> None:
 
 @pytest.mark.parametrize(("seconds", "shown"), [(30, "0m"), (7000, "117m"), (7200, "2h"), (172_800, "2d")])
 def test_how_long_something_takes_is_in_a_unit_that_fits(seconds: float, shown: str) -> None:
-    page = f'datarobot_account_workloads_full_timestamp_seconds{{account="a"}} {NOW + seconds}\n'
-    assert list(lines(report_of(page), NOW))[-1].endswith(f" in {shown} if the trend goes on.")
+    page = of("w/w1", "idle_since_timestamp_seconds", NOW - seconds)
+    assert f"idle for {shown} " in "".join(lines(report_of(page), NOW))
 
 
 @pytest.mark.parametrize("flags", [(), ("--json",)])
@@ -115,6 +141,22 @@ def test_a_name_may_contain_separators_of_lines() -> None:
     assert row.workload == "a\u2028b\x85c"
 
 
+@pytest.mark.long
+def test_the_example_in_the_docs_is_what_the_demo_fleet_shows() -> None:
+    shown: list[str] = []
+
+    async def play(stage: Stage) -> None:
+        await stage.run(600.0)
+        shown.extend(lines(report_of(stage.page()), stage.wall))
+
+    simulator = simulated(60, seed=7, stories=(*STORIES, *WASTE))
+    costs = Costs("EUR", PRICES, min_history=0.0)
+    played(play, simulator, costs=costs, tags=TagSelection(("team", "env")))
+    text = (Path(__file__).parent.parent.parent / "docs" / "capacity-and-cost.md").read_text()
+    example = text.partition("$ workload-exporter waste\n")[2].partition("```")[0]
+    assert example == "".join(f"{line.replace('acme', 'demo')}\n" for line in shown)
+
+
 def test_the_demo_shows_within_minutes_what_wastes_most_and_when_the_account_is_full() -> None:
     busy = Story("busy", "a healthy service", (StoryStep(FOREVER, "running"),))
     found = []
@@ -134,4 +176,4 @@ def test_the_demo_shows_within_minutes_what_wastes_most_and_when_the_account_is_
         ("undersized-4", "undersized", None),
     ]
     assert [row.fitting_bundle for row in report.rows][-1] == "cpu.medium"
-    assert report.full.keys() == {"acme"}
+    assert report.accounts["acme"].full is not None

@@ -18,6 +18,7 @@ ROWS = (
     ObjectiveRow(Objective(0.9), name="w*1"),
     ObjectiveRow(Objective(0.8), name="w*2"),
 )
+DAY = 86400.0
 COUNT = 2 * STEP_WORKLOADS + 50
 POLLED = Details(failed={"pods": "timeout"})
 STATUSES = ("running", "errored", "stopped")
@@ -65,7 +66,7 @@ def test_a_step_of_a_sweep_concerns_a_limited_number_of_workloads_and_the_totals
     for _ in state.sweep_steps(sweep(["running"]), 1000.0):
         uses.append(state.use)
     assert uses == [None] * (2 * 3 + 1)
-    assert state.use == Use(COUNT, 0, 0)
+    assert state.use == Use(COUNT, 0, 0, forecast_from=1000.0 + DAY)
 
 
 def test_the_history_of_a_workload_is_kept_by_sweeps_and_written_also_while_it_is_not_listed() -> None:

@@ -558,6 +558,9 @@ def test_the_page_of_a_workload_shows_what_was_swept_and_sends_no_request(simula
         assert f'href=".{path}?account=eu"' in (await scene.get("/?q=not-ready-11"))[1].decode()
         assert (await scene.get(f"{path}?account=asia"))[0] == 404
         assert (await scene.get("/workloads/unknown"))[0] == 404
+        status, body = await scene.get("/workloads/Not-Ready-11")
+        assert (status, f'href="..{path}?account=eu"' in body.decode()) == (404, True)
+        assert "Workloads of this name" in body.decode()
         assert simulator.requests.total() == requests
 
     play(simulator, work)

@@ -768,34 +768,34 @@ def test_requests_are_shown_if_they_are_known(windows: dict[str, Window], words:
 
 
 @pytest.mark.parametrize(
-    ("of", "words"),
+    ("of", "title", "words"),
     [
         (state(runtime=runtime(resource_bundles=("old", "new")), parts={"catalogue": {"new": Bundle("new")}}),
-         "the catalogue does not offer its resource bundle old to workloads"),
+         "Limits", "the catalogue does not offer its resource bundle old to workloads"),
         (state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
               reported=pods(replica(container()), replica(container(), name="two"))),
-         "the autoscaler is at its maximum of 2 replicas, and the load is 2.5 times its target"),
+         "Limits", "the autoscaler is at its maximum of 2 replicas, and the load is 2.5 times its target"),
         (state(runtime=runtime(1, 2), parts={"replicas_limit": 2},
                reported=pods(replica(container()), replica(container(), name="two"))),
-         "its maximum is 2 replicas, and its account allows a workload 2"),
+         "Limits", "its maximum is 2 replicas, and its account allows a workload 2"),
         (state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}),
-         "99% of the memory of its resource bundle is in use (2 GiB per replica)"),
+         "Limits", "99% of the memory of its resource bundle is in use (2 GiB per replica)"),
         (state(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(
             total_requests=50_000, server_errors=2000, user_errors=0)) for name in ("5m", "30m", "2h", "1d")}}),
-         "server errors 4.00% over 30m, 4.00% over 2h, 4.00% over 1d; 0.50% allowed"),
-        (IDLE, "none since 2026-12-26, although its replicas are ready"),
-        (sized(1.0), "its resource bundle is undersized for the use of the last days; no bundle of the catalogue with "
-                     "the same GPUs would fit"),
-        (sized(0.1), "its resource bundle is oversized for the use of the last days; small would fit"),
+         "Error budget", "server errors 4.00% over 30m, 4.00% over 2h, 4.00% over 1d; 0.50% allowed"),
+        (IDLE, "Use", "no requests since 2026-12-26, although its replicas are ready"),
+        (sized(1.0), "Use", "its resource bundle is undersized for the use of the last days; no bundle of the "
+                            "catalogue with the same GPUs would fit"),
+        (sized(0.1), "Use", "its resource bundle is oversized for the use of the last days; small would fit"),
         (sized(0.1, artifact=DRAFT, reported=pods(replica(container()), running_since=ago(7.5 * HOUR))),
-         "a draft, which the platform stops at 08:30 UTC, in 30 min"),
+         "Limits", "a draft, which the platform stops at 08:30 UTC, in 30 min"),
         (state(artifact=DRAFT, reported=pods(replica(container()), running_since=ago(7.5 * HOUR))),
-         "a draft, which the platform stops at 08:30 UTC, in 30 min"),
-        (state(), None),
+         "Limits", "a draft, which the platform stops at 08:30 UTC, in 30 min"),
+        (state(), "Limits", None),
     ],
 )  # fmt: skip
-def test_limits_are_shown(of: WorkloadState, words: str | None) -> None:
-    assert said(of).get("Limits") == words
+def test_limits_errors_and_use_are_shown(of: WorkloadState, title: str, words: str | None) -> None:
+    assert said(of).get(title) == words
 
 
 @pytest.mark.parametrize(

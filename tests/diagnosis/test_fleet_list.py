@@ -32,6 +32,7 @@ FULL = Row(
     reasons=("waiting: CrashLoopBackOff", "readiness not known"),
     urgency=0,
     owner="claims",
+    pending=(ActiveAlert("DataRobotC", "critical"),),
 )
 BARE = Row("eu", "w2", "", "unknown", "indeterminate", "unknown", AT, False, None, 0, None, None, (), (), 7)
 
@@ -67,6 +68,7 @@ def test_a_workload_in_the_json() -> None:
                 {"alert": "DataRobotB", "severity": "warning"},
             ],
             "reasons": ["waiting: CrashLoopBackOff", "readiness not known"],
+            "pending": [{"alert": "DataRobotC", "severity": "critical"}],
         }
     ]
     assert tuple(listed(FULL)[0]) == COLUMNS
@@ -99,6 +101,7 @@ def test_a_workload_in_the_csv() -> None:
         "needs_attention": "true",
         "alerts": "DataRobotA (critical); DataRobotB (warning)",
         "reasons": "waiting: CrashLoopBackOff; readiness not known",
+        "pending": "DataRobotC (critical)",
     }
 
 

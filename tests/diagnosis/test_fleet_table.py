@@ -10,6 +10,7 @@ from exporter.alerting.alerts import ALERTS
 from exporter.alerting.evaluation import ActiveAlert
 from exporter.alerting.expressions import WorkloadContext
 from exporter.alerting.rules import DEFAULT, levels
+from exporter.api import models
 from exporter.api.models import Autoscaling, Group, Replacement, Runtime, Tag, Workload
 from exporter.api.pods import PodCondition, Pods, Proton
 from exporter.diagnosis.fleet_table import (
@@ -361,3 +362,37 @@ def test_all_pages_of_a_choice_together_are_its_list() -> None:
     choice = Choice(words="n", sort="-workload")
     pages = [choose(fleet, choice._replace(page=page)).rows for page in (1, 2, 3)]
     assert matching(fleet, choice) == [row for page in pages for row in page]
+
+
+@pytest.mark.parametrize(
+    ("status", "importance", "down_for", "expected", "pending", "urgency"),
+    [
+        ("running", "high", 60.0, (), (ActiveAlert("DataRobotWorkloadNoReadyReplica", "critical"),), 1),
+        ("running", "high", 180.0, (ActiveAlert("DataRobotWorkloadNoReadyReplica", "critical"),), (), 0),
+        ("errored", "low", None, (), (ActiveAlert("DataRobotWorkloadErrored", "warning"),), 1),
+    ],
+)  # fmt: skip
+def test_a_condition_that_is_not_met_for_its_minimum_duration_yet_is_pending_and_needs_attention(
+    status: str,
+    importance: str,
+    down_for: float | None,
+    expected: tuple[ActiveAlert, ...],
+    pending: tuple[ActiveAlert, ...],
+    urgency: int,
+) -> None:
+    seen = sight(Workload(id="w", status=status, proton_id="p", runtime=TWO, importance=importance), NOW - 60, 1.0)
+    if down_for is not None:
+        seen = pods_read(seen._replace(details=Details(pods=pods(replica(container(ready=False))))), NOW - down_for)
+    found = row(seen)
+    assert (found.alerts, found.pending, found.urgency) == (expected, pending, urgency)
+
+
+def test_the_status_that_is_final_is_a_reason() -> None:
+    assert row(state("terminated")).reasons == ("final: it cannot be started again, only deleted or created again",)
+
+
+@pytest.mark.parametrize("status", [*models.STATUSES, "hibernating"])
+@pytest.mark.parametrize("importance", models.IMPORTANCES)
+def test_what_needs_attention_has_a_reason(status: str, importance: str) -> None:
+    found = row(state(status, pods(READY, READY), importance=importance))
+    assert found.urgency > NEEDS_ATTENTION or found.alerts or found.pending or found.reasons

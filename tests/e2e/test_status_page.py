@@ -268,9 +268,9 @@ def test_on_a_phone_nothing_of_the_page_of_a_workload_is_wider_than_the_screen(t
         tab.shown(360, 740)
         tab.open(f"{url}/workloads/{long.id}")
         assert "a-very-long-name" in tab.evaluate("document.querySelector('h1').textContent")
-        assert tab.evaluate("document.documentElement.scrollWidth") == 360
         beyond = "[...document.querySelectorAll('td, th, dd, code')].filter(e => e.getBoundingClientRect().right > 360)"
         assert tab.evaluate(f"{beyond}.map(e => e.outerHTML)") == []
+        assert tab.evaluate("document.documentElement.scrollWidth") == 360
 
 
 def test_the_keyboard_reaches_every_link_of_the_page_of_a_workload_and_shows_which_has_the_focus(tab: Browser) -> None:
@@ -285,3 +285,21 @@ def test_the_keyboard_reaches_every_link_of_the_page_of_a_workload_and_shows_whi
             reached.append(tab.evaluate("document.activeElement.href"))
             assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         assert reached == links
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_runbook_is_reached_from_the_page_of_a_workload_and_can_be_read_on_a_phone(tab: Browser, scheme: str) -> None:
+    with served(Workload(id="w", name="w", status="errored")) as url:
+        tab.console.clear()
+        tab.shown(360, 740, scheme)
+        tab.open(f"{url}/workloads/w")
+        tab.open(
+            tab.evaluate(
+                "[...document.querySelectorAll('#links ~ ul a')].find(a => /Runbook/.test(a.textContent)).href"
+            )
+        )
+        assert tab.evaluate("document.querySelector('h1').textContent") == "DataRobotWorkloadErrored"
+        assert tab.evaluate("document.documentElement.scrollWidth") == 360
+        assert tab.evaluate(CONTRAST) == []
+        assert tab.evaluate("document.scripts.length") == 0
+        assert tab.console == [], "none of the Content Security Policy"

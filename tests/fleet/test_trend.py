@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.fleet.trend import Points, followed, full_at
+from exporter.fleet.trend import Points, followed, full_at, known_from
 
 HOUR, DAY = 3600.0, 86400.0
 
@@ -49,3 +49,8 @@ def test_an_account_is_full_when_the_line_through_its_numbers_reaches_the_limit(
 ) -> None:
     found = full_at(points, now, number, limit, min_history=DAY)
     assert found == (None if full is None else pytest.approx(full))
+
+
+def test_a_trend_is_known_once_the_first_number_is_old_enough() -> None:
+    assert known_from((), DAY) is None
+    assert known_from(((5.0, 30), (HOUR, 31)), DAY) == 5.0 + DAY

@@ -324,6 +324,9 @@ def test_samples_of_costs(name: str, samples: Samples) -> None:
         ("workloads_full_timestamp_seconds", Use(full=7.0), {}, (((), 7.0),)),
         ("workloads_full_timestamp_seconds", Use(), {}, ()),
         ("workloads_full_timestamp_seconds", None, {}, ()),
+        ("forecast_start_timestamp_seconds", Use(forecast_from=7.0), {}, (((), 7.0),)),
+        ("forecast_start_timestamp_seconds", Use(), {}, ()),
+        ("forecast_start_timestamp_seconds", None, {}, ()),
         ("bundle_price_per_hour", Use(bundles=frozenset({"old"})), {"a": 1.0, "old": 2.0, "typo": 3.0}, (
             (("a", "EUR"), 1.0), (("old", "EUR"), 2.0),
         )),

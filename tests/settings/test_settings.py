@@ -13,6 +13,7 @@ from exporter.docs import rules_page
 from exporter.fleet.workload_state import Costs
 from exporter.settings import secret_files
 from exporter.settings.accounts import AccountSettings
+from exporter.settings.alerts import AlertSettings
 from exporter.settings.loader import load
 from exporter.settings.model import Settings
 from exporter.settings.problems import BadSettings, Problem
@@ -139,6 +140,10 @@ sweep:
         ("web: {listen_address: [nowhere]}", "web.listen_address[0] (line 1): not HOST:PORT"),
         (
             "web: {telemetry_path: /-/healthy}",
+            "web.telemetry_path (line 1): another page of the exporter has this path",
+        ),
+        (
+            "web: {telemetry_path: /runbooks/metrics}",
             "web.telemetry_path (line 1): another page of the exporter has this path",
         ),
         (
@@ -801,3 +806,17 @@ def test_an_expression_for_names_is_checked_by_the_engine_that_uses_it(expressio
     assert problem.place == "select.name"
     assert problem.what.startswith("not a regular expression in the syntax of Prometheus: ")
     assert len(problem.what) < 200
+
+
+@pytest.mark.parametrize(
+    ("given", "prefix"),
+    [
+        ({}, "alerts/runbooks/"),
+        ({"status_url": "https://exporter.test"}, "https://exporter.test/runbooks/"),
+        ({"status_url": "https://exporter.test", "runbook_url": "https://docs.test/"}, "https://docs.test/"),
+    ],
+)
+def test_links_to_runbooks_lead_to_the_exporter_if_its_address_is_known_and_no_other_place_is_set(
+    given: dict[str, str], prefix: str
+) -> None:
+    assert AlertSettings.model_validate(given).options.runbooks == prefix

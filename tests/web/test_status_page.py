@@ -18,7 +18,7 @@ from exporter.diagnosis.fleet_table import Choice, fleet_table
 from exporter.fleet import serving
 from exporter.fleet.ledger import Ledger, Tally
 from exporter.fleet.workload_state import Account, Details, WorkloadState
-from exporter.metrics.account_families import AccountFacts, use
+from exporter.metrics.account_families import AccountFacts, Use, use
 from exporter.web.status_page import AccountStatus, Status, StatusPage, address, choice_of, page
 from tests.make import container, pods, replica, sight
 
@@ -209,32 +209,59 @@ def test_no_name_adds_markup(name: str, id_: str) -> None:
     assert [tag for tag, _ in parsed(status(account(state(name, id=id_)))).tags] == tags
 
 
-def test_an_alert_condition_met_links_its_runbook_if_a_browser_can_open_it() -> None:
+def test_an_alert_condition_met_links_its_runbook_on_this_server_unless_the_settings_name_another_place() -> None:
     failed = account(state(status="errored"))
     shown = parsed(status(failed, options=DEFAULT._replace(runbooks="https://docs.test/runbooks/")))
     assert ("https://docs.test/runbooks/DataRobotWorkloadErrored.md", "WorkloadErrored") in shown.links
     assert ("?q=DataRobotWorkloadErrored", "WorkloadErrored 1") in shown.links
     assert "the condition of the alert is true now" in shown.text
     named = parsed(status(failed), "q=DataRobotWorkloadErrored")
-    assert "A workload has failed. Runbook: workload-exporter runbook DataRobotWorkloadErrored" in named.text
+    assert "A workload has failed. Runbook" in named.text
+    assert ("./runbooks/DataRobotWorkloadErrored", "Runbook") in named.links
+    assert ("./runbooks/DataRobotWorkloadErrored", "WorkloadErrored") in named.links
     script = status(failed, options=DEFAULT._replace(runbooks="javascript:alert(1)//"))
     assert not [href for href, _ in parsed(script, "q=DataRobotWorkloadErrored").links if "javascript" in href]
+
+
+USE = "1no forecast: no recent complete sweep"
 
 
 @pytest.mark.parametrize(
     ("facts", "cells"),
     [
-        ({}, ["1", "12 s ago", "none"]),
-        ({"failure": "timeout & more"}, ["1", "12 s ago", "timeout & more"]),
-        ({"succeeded": NOW - 600, "failure": "x"}, ["1", "10 min ago", "x"]),
-        ({"succeeded": NOW - 901, "failure": "x"}, ["withdrawn: too old", "15 min ago", "x"]),
-        ({"succeeded": None}, ["no data yet", "none yet", "first sweep not finished yet"]),
+        ({}, ["1", USE, "12 s ago", "none"]),
+        ({"failure": "timeout & more"}, ["1", USE, "12 s ago", "timeout & more"]),
+        ({"succeeded": NOW - 600, "failure": "x"}, ["1", USE, "10 min ago", "x"]),
+        ({"succeeded": NOW - 901, "failure": "x"}, ["withdrawn: too old", USE, "15 min ago", "x"]),
+        ({"succeeded": None}, ["no data yet", USE, "none yet", "first sweep not finished yet"]),
     ],
 )
 def test_an_account_shows_its_age_and_problems(facts: dict[str, Any], cells: list[str]) -> None:
     shown = parsed(status(account(state(), **facts)))
     (row,) = [row for row in shown.rows if row and row[0].startswith("eu")]
     assert row == ["euhttps://dr.test", *cells]
+
+
+@pytest.mark.parametrize(
+    ("used", "limit", "cell"),
+    [
+        (Use(48, full=NOW + 10 * 86400, forecast_from=NOW - 60), 60,
+         "48 of 60full on 2026-11-28 11:06 UTC, in 10 d, if the trend goes on"),
+        (Use(60, full=NOW, forecast_from=NOW - 60), 60, "60 of 60the limit is reached"),
+        (Use(48, forecast_from=NOW + 3600), 60,
+         "48 of 60no forecast before 2026-11-18 12:06 UTC: observed for less than costs.min_history"),
+        (Use(48, forecast_from=NOW), 60, "48 of 60not full within a year if the trend goes on"),
+        (Use(48, forecast_from=NOW), 0, "48no forecast: no limit, or none reported"),
+        (None, None, "?no forecast: no recent complete sweep"),
+    ],
+)  # fmt: skip
+def test_an_account_shows_its_limit_and_when_it_is_full_or_the_reason_that_it_is_unknown(
+    used: Use | None, limit: int | None, cell: str
+) -> None:
+    known = AccountFacts(Account("eu", workloads_limit=limit), used, Tally())
+    shown = parsed(status(account(state())._replace(known=known)))
+    (row,) = [row for row in shown.rows if row and row[0].startswith("eu")]
+    assert row[2] == cell
 
 
 def test_without_workloads_the_page_does_not_claim_that_all_is_well() -> None:

@@ -55,7 +55,7 @@ def test_a_workload_shows_its_diagnosis_its_containers_and_its_links() -> None:
     shown = parsed(requested(state("front", pods(READY, CRASHING), importance="high"), options=options))
     for text in (
         "front running",
-        "w1 · account eu · importance high · as of 2026-11-18 11:06:40 UTC",
+        "w1 · account eu · importance high · reload",
         "partly (1 of 2 replicas ready)",
         "running since 10:06 UTC (1 h)",
     ):
@@ -105,9 +105,10 @@ def test_the_console_of_the_settings_replaces_that_of_the_endpoint() -> None:
     assert ("https://console.test/console-nextgen/workloads/w1/overview", "Console") in shown.links
 
 
-def test_a_runbook_that_a_browser_cannot_open_is_named() -> None:
+def test_a_runbook_is_on_this_server_unless_the_settings_name_another_place() -> None:
     shown = parsed(requested(state(status="errored")))
-    assert "Runbook DataRobotWorkloadErrored: workload-exporter runbook DataRobotWorkloadErrored" in shown.text
+    assert ("../runbooks/DataRobotWorkloadErrored.md", "Runbook DataRobotWorkloadErrored") in shown.links
+    assert ("../runbooks/DataRobotWorkloadErrored", "WorkloadErrored") in shown.links
     script = requested(state(status="errored"), options=DEFAULT._replace(runbooks="javascript:alert(1)//"))
     assert not [href for href, _ in parsed(script).links if "javascript" in href]
 
@@ -174,12 +175,31 @@ def test_data_that_is_out_of_date_shows_its_age_and_is_not_diagnosed_as_of_now()
     late = (account(succeeded=NOW - 600, failure="timeout"),)
     text = parsed(requested(state(), accounts=late)).text
     assert "Out of date: the last complete sweep of this account ended 10 min ago. timeout" in text
-    assert "as of 2026-11-18 11:06:40 UTC" in text
+    assert "Read from the API: its item in the list 10 min ago · pods not yet · other details not yet" in text
     withdrawn = (account(succeeded=NOW - 1200, failure="timeout"),)
     text = parsed(requested(state(), accounts=withdrawn)).text
     assert "ended 20 min ago, and everything below is as of then. timeout" in text
-    assert "as of 2026-11-18 10:46:40 UTC" in text
     assert "Out of date" not in parsed(requested(state())).text
+
+
+def test_the_ages_of_what_was_read_are_shown_and_not_when_the_page_was_made() -> None:
+    given = requested(state())
+    (found,) = given.found
+    ages = {"pods": 45.0, "events": 70.0, "stats_1h": 1500.0}
+    shown = parsed(given._replace(found=(found._replace(ages=ages),)))
+    assert "its item in the list 12 s ago · pods 45 s ago · other details at most 25 min ago" in shown.text
+
+
+def test_a_name_instead_of_an_id_is_404_and_links_the_workloads_of_this_name() -> None:
+    fleets = (state("Front", id="w7"), state("back")), (state("front", id="w8", account="us"),)
+    shown = parsed(requested(id="front ", fleets=fleets), 404)
+    assert [link for link in shown.links if link[0].startswith("../workloads")] == [
+        ("../workloads/w7?account=eu", "Front"),
+        ("../workloads/w8?account=us", "front"),
+    ]
+    assert "Workloads of this name" not in parsed(requested(id="other", fleets=fleets), 404).text
+    nameless = (state("", id="w9"),)
+    assert "Workloads of this name" not in parsed(requested(id="", fleets=(nameless,)), 404).text
 
 
 def test_an_id_that_several_accounts_have_is_a_choice() -> None:
