@@ -1,4 +1,4 @@
-# make run | test | test-fast | test-all | check | bench | mutants | docs | dashboards | pictures | lock; each installs what it needs, given Python 3.11 or newer.
+# make run | test | test-fast | test-all | check | bench | mutants | collector | docs | dashboards | pictures | lock; each installs what it needs, given Python 3.11 or newer.
 VENV ?= .venv
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Without bytecode, each process that tests start compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-fast test-all check bench mutants docs dashboards pictures lock
+.PHONY: run test test-fast test-all check bench mutants collector docs dashboards pictures lock
 define CREATE
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is required; select one with make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "cannot create a virtual environment in $(VENV); on Debian: apt-get install python3-venv" >&2; exit 1; }
@@ -67,6 +67,10 @@ bench: $(STAMP)
 # Runs the mutants of alert rules that are not recorded as detected, and records them, so that `make test` can skip them.
 mutants: $(STAMP)
 	RECORD_MUTANTS=1 $(BIN)/python -m pytest -m "not exhaustive" tests/alerts/test_mutants.py
+
+# An OpenTelemetry Collector for tests/e2e/test_collector.py, which is skipped without it. Needs Go, and takes minutes.
+collector: $(STAMP)
+	go build -C tests/collector -ldflags='-s -w' -o "$$($(BIN)/python -m tests.collector)" .
 
 docs: $(STAMP)
 	$(BIN)/workload-exporter docs --write .

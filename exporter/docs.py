@@ -25,7 +25,7 @@ from exporter.settings.alerts import AlertSettings
 from exporter.settings.costs import CostSettings
 from exporter.settings.detail import DetailSettings
 from exporter.settings.log import LogSettings
-from exporter.settings.metrics import MetricsSettings
+from exporter.settings.metrics import MetricPushSettings, MetricsSettings
 from exporter.settings.model import Settings
 from exporter.settings.model_errors import kind_of
 from exporter.settings.objectives import LatencySettings, ObjectiveSettings
@@ -98,6 +98,7 @@ def settings_page() -> str:
         ("objectives[].latency.", LatencySettings),
         ("state.", StateSettings),
         ("metrics.", MetricsSettings),
+        ("metrics.otlp.", MetricPushSettings),
         ("costs.", CostSettings),
         ("traces.", TraceSettings),
         ("alerts.", AlertSettings),
@@ -129,7 +130,10 @@ def settings_page() -> str:
         "attributes of this process (`service.*`, `k8s.*` and others). `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is "
         "used without `traces.path`. `OTEL_TRACES_EXPORTER=none` disables all these variables; "
         "`OTEL_SDK_DISABLED=true` disables traces even if the file configures them. `OTEL_SERVICE_NAME` is the "
-        "name of this exporter, never of workloads.\n",
+        "name of this exporter, never of workloads. Settings of `metrics.otlp` are taken from the same variables, with "
+        "`METRICS` in place of `TRACES`, and from `OTEL_METRIC_EXPORT_INTERVAL` (milliseconds) and "
+        "`OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`, if the file or `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` "
+        "names an endpoint, or `OTEL_METRICS_EXPORTER` is `otlp`.\n",
         "Secrets are tokens, keys, passwords, webhook URLs, header values, and logins of proxies in `HTTP_PROXY` and "
         "similar variables. If a server or a receiver repeats one in a response, it is replaced by `***` in logs, "
         "metrics, traces, pages and on terminals, even if it is escaped for JSON, a URL or HTML. A secret that was "

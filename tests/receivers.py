@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from exporter.otlp.transport import METHOD
+from exporter.otlp.verdict import METRICS, TRACES
 
 
 class Answer(NamedTuple):
@@ -158,7 +158,11 @@ class GrpcReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no
         self._server.start()
 
     def service(self, call: Any) -> Any:
-        return grpc.unary_unary_rpc_method_handler(self._answer) if call.method == METHOD else None
+        return (
+            grpc.unary_unary_rpc_method_handler(self._answer)
+            if call.method in (TRACES.service, METRICS.service)
+            else None
+        )
 
     def _answer(self, body: bytes, context: Any) -> bytes:
         self.received.append(Received(dict(context.invocation_metadata()), body))

@@ -19,11 +19,12 @@ from exporter.collect.sweep import hint
 from exporter.daemon.daemon import Daemon
 from exporter.otlp.encoding import EMPTY
 from exporter.otlp.transport import transport
+from exporter.otlp.verdict import METRICS, TRACES, Signal
 from exporter.redaction import Secrets
 from exporter.settings.accounts import AccountSettings
+from exporter.settings.collector import CollectorSettings
 from exporter.settings.model import Settings
 from exporter.settings.receivers import SEVERITIES
-from exporter.settings.traces import TraceSettings
 
 
 class Route(NamedTuple):
@@ -80,9 +81,9 @@ def run(context: Context) -> int:
         print("The API was not contacted; use --online.")
         return 0
     good = asyncio.run(_print_accounts(settings, context.secrets))
-    if settings.traces.endpoint:
-        finding = check_traces(settings.traces, context.secrets)
-        print(f"traces: {settings.traces.endpoint}\n{finding.text}")
+    for signal, collector in _collectors(settings):
+        finding = check_collector(collector, context.secrets, signal)
+        print(f"{signal.place}: {collector.endpoint}\n{finding.text}")
         good = good and finding.good
     return 0 if good else 1
 
@@ -92,12 +93,17 @@ def _print_valid(settings: Settings) -> None:
         print(f"valid: account {account.name} at {account.endpoint}")
     if settings.state.url is not None:
         print(f"valid: state in {settings.state.url}")
-    if settings.traces.endpoint:
-        print(f"valid: traces to {settings.traces.endpoint} with {settings.traces.protocol}")
+    for signal, collector in _collectors(settings):
+        print(f"valid: {signal.place} to {collector.endpoint} with {collector.protocol}")
     for receiver in settings.paging.receivers:
         severities = ", ".join(name for name in SEVERITIES if name in receiver.wants().severities)
         unused = "" if settings.paging.who != "rules" else "; not used: paging.who is rules"
         print(f"valid: receiver {receiver.name} ({receiver.kind}): {severities}{unused}")
+
+
+def _collectors(settings: Settings) -> list[tuple[Signal, CollectorSettings]]:
+    signals = (TRACES, settings.traces), (METRICS, settings.metrics.otlp)
+    return [(signal, collector) for signal, collector in signals if collector.endpoint]
 
 
 async def _print_accounts(settings: Settings, secrets: Secrets) -> bool:
@@ -167,10 +173,10 @@ async def _check_route(client: Client, route: Route, ids: dict[str, str]) -> Fin
     return Finding(True, f"  ok    {route.template}: {response.status}", route.template, "ok")
 
 
-def check_traces(traces: TraceSettings, secrets: Secrets | None = None) -> Finding:
-    """Send a request without traces to the collector. Raises `BadSettings` for certificates that cannot be used."""
-    verdict = transport(traces, secrets).send(EMPTY)
+def check_collector(collector: CollectorSettings, secrets: Secrets | None = None, signal: Signal = TRACES) -> Finding:
+    """Send an empty request to the collector. Raises `BadSettings` for certificates that cannot be used."""
+    verdict = transport(collector, secrets, signal).send(EMPTY)
     if verdict.result == "invalid":
-        return Finding(False, f"  ?     {verdict.summary}; it rejects an empty request, but may accept traces")
+        return Finding(False, f"  ?     {verdict.summary}; it rejects an empty request, but may accept {signal.items}")
     good = verdict.accepted
     return Finding(good, f"  {'ok  ' if good else 'FAIL'}  {verdict.message}")

@@ -13,6 +13,7 @@ from exporter.daemon.accounts import Accounts
 from exporter.daemon.leases import Leases
 from exporter.daemon.lifetime import run
 from exporter.daemon.memory import GarbageCollection
+from exporter.daemon.metric_export import MetricExport
 from exporter.daemon.paging import Paging
 from exporter.daemon.prepared import Prepared, all_of
 from exporter.daemon.publication import Publication, exposition
@@ -138,6 +139,14 @@ class Daemon:
             clock=clock,
             serve=self.application.publish,
         )
+        self.metric_export = MetricExport(
+            page=lambda: self.publication.page,
+            report=report,
+            secrets=secrets,
+            clock=clock,
+            tasks=self.tasks,
+            instance=self.traces.instance,
+        )
         self.reloader = Reloader(
             load=load,
             prepare=self.prepare,
@@ -184,13 +193,14 @@ class Daemon:
         steps: list[Callable[[], object]] = [
             partial(self.accounts.prepare, new, self.settings),
             partial(self.traces.prepare, new, changed=traces_changed),
+            partial(self.metric_export.prepare, new),
             partial(self.paging.prepare, new),
             partial(check_url, settings.state),
         ]
         if settings.web.config_file is not None:
             steps.append(partial(read_web_config, settings.web.config_file))
         all_of(steps)
-        if settings.metrics != self.settings.metrics:
+        if settings.metrics.page != self.settings.metrics.page:
             new.exposition = exposition(settings.metrics)
 
     def _traces_changed(self, new: Prepared) -> bool:
@@ -212,6 +222,8 @@ class Daemon:
             self.log_to(settings)
         if traces_changed:
             self.traces.replace(new)
+        if settings.metrics.otlp != old.metrics.otlp or new.uses_changed_file(settings.metrics.otlp):
+            self.metric_export.replace(new)
         self.replace_accounts(new)
         sections = ("paging", "alerts", "sweep")
         pages_otherwise = any(getattr(settings, section) != getattr(old, section) for section in sections)

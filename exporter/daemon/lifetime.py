@@ -81,6 +81,7 @@ async def _start(daemon: Daemon, new: Prepared) -> None:
     async with daemon.reloader.lock:  # a reload requested by now waits until everything is started
         daemon.running = True
         daemon.traces.replace(new)
+        daemon.metric_export.replace(new)
         daemon.replace_accounts(new)
         daemon.accounts.start_polling()
         await daemon.paging.replace(new.settings, new.take_notifiers())
@@ -124,7 +125,7 @@ async def _stop(daemon: Daemon, serving: asyncio.Task[None]) -> None:
         await daemon.accounts.aclose()
         await daemon.state.commit()
 
-    parts = close_accounts(), daemon.paging.aclose(), daemon.traces.aclose()
+    parts = close_accounts(), daemon.paging.aclose(), daemon.traces.aclose(), daemon.metric_export.aclose()
     done, late = await asyncio.wait([serving, *map(asyncio.create_task, parts)], timeout=CLOSE_SECONDS)
     for task in late:
         task.cancel()

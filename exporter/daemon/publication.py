@@ -11,6 +11,7 @@ from exporter.daemon.state_writer import StateWriter
 from exporter.log import log
 from exporter.metrics.exposition import Body, Exposition, account_bodies
 from exporter.metrics.registry import served, served_accounts
+from exporter.otlp.metric_encoding import ServedPage
 from exporter.settings.metrics import MetricsSettings
 from exporter.telemetry.report import Report
 from exporter.telemetry.sweep_trace import part
@@ -51,6 +52,8 @@ class Publication:
         self._heartbeat = self._rested_at = clock.steady()
         self.published = False
         """Whether a page was published since the start."""
+        self.page: ServedPage | None = None
+        """What is served, for `exporter.otlp.metric_push`; None before the first page."""
         self.workloads_left_out = 0
         """Workloads missing on the page because of `metrics.series_limit`."""
         self._complete: frozenset[str] = frozenset()
@@ -105,8 +108,9 @@ class Publication:
             self._report.set("heartbeat_timestamp_seconds", self._clock.wall())
             self._report.set("series", exposition.series)
             self._report.set("http_connections", len(self.connections))
-            published = await asyncio.to_thread(self._built, publisher, bodies)
+            published, own = await asyncio.to_thread(self._built, publisher, bodies)
             self._serve(published)
+            self.page = ServedPage(bodies, own, shown, accounts, self._report.started)
             self._complete = complete
             for (form, encoding), size in published.sizes.items():
                 self._report.set("exposition_bytes", size, form, encoding)
@@ -114,9 +118,10 @@ class Publication:
             self._report.observe("publish_duration_seconds", ended - began)
             self._rested_at = ended + min(REST * (ended - rendering), MAX_REST_SECONDS)
 
-    def _built(self, publisher: Publisher, bodies: Sequence[Body]) -> Published:
-        """The page with the own metrics, which take twenty milliseconds and read files of the system."""
-        return publisher.publish(bodies, *self._report.both())
+    def _built(self, publisher: Publisher, bodies: Sequence[Body]) -> tuple[Published, bytes]:
+        """The page, and its own metrics in OpenMetrics, which take twenty milliseconds and read files of the system."""
+        text, openmetrics = self._report.both()
+        return publisher.publish(bodies, text, openmetrics), openmetrics
 
     def _report_left_out(self, count: int) -> None:
         if count and not self.workloads_left_out:

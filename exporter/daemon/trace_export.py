@@ -25,7 +25,7 @@ LAST_SPANS_SECONDS = 1.0
 
 
 class TraceExport:
-    """The sender and the self traces in use. `address`: listen address, part of ``service.instance.id``."""
+    """The sender and the self traces in use. `instance`: ``service.instance.id``, from host and listen `address`."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class TraceExport:
     ) -> None:
         self._rights = rights
         self._store, self._report, self._secrets, self._clock, self._tasks = store, report, secrets, clock, tasks
-        self._instance = f"{socket.gethostname()}{address.removeprefix('127.0.0.1')}"
+        self.instance = f"{socket.gethostname()}{address.removeprefix('127.0.0.1')}"
         self._replacing = asyncio.Lock()
         self.sender: Sender | None = None
         self.self_traces: SelfTraces | None = None
@@ -59,7 +59,7 @@ class TraceExport:
         return SelfTraces(
             transport(traces, self._secrets),
             self._report,
-            instance=self._instance,
+            instance=self.instance,
             attributes={name: str(value) for name, value in traces.resource.items()},
             wall=self._clock.wall,
             steady=self._clock.steady,

@@ -28,7 +28,7 @@ MOVED: Mapping[type, tuple[str, ...]] = {
     ),
     ReplacementCursor: ("since", "ended", "created", "before"),
     UsageHistory: ("first", "last"),
-    Tally: ("active",),
+    Tally: ("active", "since"),
     ContainerCursor: ("missing", "restarted"),
     ServingRecord: ("up", "fewer", "down", "unknown", "stop", "beside", "recoveries"),
     ObjectiveCounts: ("since", "at", "until", "read"),

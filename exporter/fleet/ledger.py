@@ -175,12 +175,17 @@ class Durations(Stored, frozen=True):
 
 class Tally(Stored, frozen=True):
     """Totals of an account: how long starts and replacements took. `active`: (time, number of active workloads) of
-    the last week, see `exporter.fleet.trend`.
+    the last week, see `exporter.fleet.trend`. `since`: when counting began; None: not yet, or by an older version.
     """
 
     starts: Durations = Durations()
     replacements: Durations = Durations()
     active: tuple[tuple[float, int], ...] = ()
+    since: float | None = None
+
+    def begun(self, now: float) -> Tally:
+        """The tally, counting at the latest since now."""
+        return self if self.since is not None else msgspec.structs.replace(self, since=now)
 
     def after(self, entry: Entry) -> Tally:
         """The tally with the durations of an entry."""

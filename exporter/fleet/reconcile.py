@@ -114,7 +114,7 @@ def step(
         known = _without(known, sweep.unchosen)
     before = {**known.missing, **known.workloads}
     present: dict[str, WorkloadState] = {}
-    tally = known.tally
+    tally = known.tally.begun(now)
     unread = _unread(sweep.rejects)
     for workload in sweep.workloads:
         state = before.get(workload.id)

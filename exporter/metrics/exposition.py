@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import AccountFacts, AccountFamily
-from exporter.metrics.family import COMMON_LABELS, Family, Part, Samples
+from exporter.metrics.family import COMMON_LABELS, Family, Part, Samples, unit_in
 from exporter.metrics.registry import FAMILIES, changed, samples_of
 
 Key = tuple[str, str]
@@ -84,7 +84,8 @@ class _Renderer:
         # OpenMetrics names a counter without the suffix of its samples, and escapes quotes in help.
         metric, quoted = family.name.removesuffix("_total"), text.replace('"', r"\"")
         self.text_header = f"# HELP {family.name} {text}\n# TYPE {family.name} {family.kind}\n".encode()
-        self.openmetrics_header = f"# HELP {metric} {quoted}\n# TYPE {metric} {family.kind}\n".encode()
+        unit = f"# UNIT {metric} {unit_in(metric)}\n" if unit_in(metric) else ""
+        self.openmetrics_header = f"# HELP {metric} {quoted}\n# TYPE {metric} {family.kind}\n{unit}".encode()
         self._name = family.name + "{"
         # Families with labels of their own usually have few distinct samples: their lines are cached as templates.
         # The cache is small, because templates of values that all differ, such as times, are never used again.

@@ -91,6 +91,11 @@ class Family(NamedTuple):
     dynamic: bool = False
 
 
+def unit_in(name: str) -> str:
+    """The unit with which the name of a metric ends, without the ``_total`` of a counter; empty: none."""
+    return next((unit for unit in ("seconds", "bytes", "cores", "ratio") if name.endswith("_" + unit)), "")
+
+
 def row(
     name: str,
     help: str,  # noqa: A002 — the exposition format's own word
@@ -107,7 +112,7 @@ def row(
 ) -> Family:
     """One row; `name` without ``datarobot_``. Type and unit follow from the name, unless given."""
     kind: MetricKind = "counter" if name.endswith("_total") else "summary" if "quantile" in labels else "gauge"
-    unit = unit or next((u for u in ("seconds", "bytes", "cores", "ratio") if name.endswith("_" + u)), "")
+    unit = unit or unit_in(name.removesuffix("_total"))
     name = f"datarobot_{name}"
     parts = frozenset(reads)
     return Family(name, kind, labels, help, source, absence, samples, unit, stability, profile, parts, dynamic)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import os
 import ssl
 from collections.abc import Callable
@@ -16,15 +15,15 @@ import httpx
 from exporter import __version__, redaction
 from exporter.failures import MARGIN_BYTES, MAX_BODY_BYTES, failure_of, one_line
 from exporter.http_client import HttpClient, start_of_body
-from exporter.otlp.verdict import Cleaner, Verdict, grpc_verdict, http_verdict, interrupted, success
+from exporter.otlp.verdict import TRACES, Cleaner, Signal, Verdict, grpc_verdict, http_verdict, interrupted, success
+from exporter.settings.collector import CollectorSettings
 from exporter.settings.problems import BadSettings, Problem
-from exporter.settings.traces import TraceSettings
 from exporter.trust import trusted
+from exporter.web.metrics_page import deflater
 
 if TYPE_CHECKING:
     import grpc
 
-METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _USER_AGENT = f"workload-exporter/{__version__}"
 _NO_GRPC = "grpc needs grpcio, which is not installed; pip install 'datarobot-workload-exporter[grpc]'"
 _FILES = ("certificate", "client_certificate", "client_key")
@@ -40,36 +39,48 @@ class Transport(Protocol):
         """Interrupt a `send` in another thread; its result is ``retry``. No connection is kept between requests."""
 
 
-def transport(traces: TraceSettings, secrets: redaction.Secrets | None = None) -> Transport:
+def transport(
+    collector: CollectorSettings, secrets: redaction.Secrets | None = None, signal: Signal = TRACES
+) -> Transport:
     """The transport for these settings. Raises `BadSettings` for unusable certificates, and for gRPC without grpcio.
 
-    `secrets`, and the values of `traces.headers`, are removed from what the collector sends.
+    `secrets`, and the values of `headers`, are removed from what the collector sends.
     """
-    clean = Cleaner(secrets, _headers(traces))
+    clean = Cleaner(secrets, _headers(collector))
     try:
-        alone = traces.certificate is not None or traces.client_certificate is not None
-        context = ssl.create_default_context(cafile=traces.certificate) if alone else trusted()
-        if traces.client_certificate is not None:
-            context.load_cert_chain(traces.client_certificate, traces.client_key)
-        return GrpcTransport(traces, clean) if traces.protocol == "grpc" else HttpTransport(traces, context, clean)
+        alone = collector.certificate is not None or collector.client_certificate is not None
+        context = ssl.create_default_context(cafile=collector.certificate) if alone else trusted()
+        if collector.client_certificate is not None:
+            context.load_cert_chain(collector.client_certificate, collector.client_key)
+        if collector.protocol == "grpc":
+            return GrpcTransport(collector, clean, signal)
+        return HttpTransport(collector, context, clean, signal)
     except OSError as error:
-        names = ", ".join(f"traces.{name}" for name in _FILES if getattr(traces, name) is not None)
+        names = ", ".join(f"{signal.place}.{name}" for name in _FILES if getattr(collector, name) is not None)
         raise BadSettings([Problem(names, f"cannot be used: {one_line(str(error))}; give PEM files")]) from error
 
 
-def _headers(traces: TraceSettings) -> dict[str, str]:
-    return {name: value.get_secret_value() for name, value in traces.headers.items()}
+def _headers(collector: CollectorSettings) -> dict[str, str]:
+    return {name: value.get_secret_value() for name, value in collector.headers.items()}
+
+
+def _gzipped(body: bytes) -> bytes:
+    packer = deflater.compressobj(1, deflater.DEFLATED, 31)
+    compressed: bytes = packer.compress(body) + packer.flush()
+    return compressed
 
 
 class HttpTransport:
     """OTLP/HTTP, protobuf. Redirects are not followed: headers go to the configured host and nowhere else."""
 
-    def __init__(self, traces: TraceSettings, context: ssl.SSLContext, clean: Cleaner) -> None:
-        self._clean = clean
-        self._url, self._timeout, self._context = traces.endpoint + traces.path, traces.timeout, context
-        self._compress = traces.compression == "gzip"
+    def __init__(
+        self, collector: CollectorSettings, context: ssl.SSLContext, clean: Cleaner, signal: Signal = TRACES
+    ) -> None:
+        self._clean, self._signal = clean, signal
+        self._url, self._timeout, self._context = collector.endpoint + collector.path, collector.timeout, context
+        self._compress = collector.compression == "gzip"
         ours = {"content-type": "application/x-protobuf", "user-agent": _USER_AGENT, "accept-encoding": "identity"}
-        self._headers = _headers(traces) | ours | ({"content-encoding": "gzip"} if self._compress else {})
+        self._headers = _headers(collector) | ours | ({"content-encoding": "gzip"} if self._compress else {})
         self._interrupt: Callable[[], object] = lambda: None
 
     def send(self, body: bytes) -> Verdict:
@@ -77,10 +88,10 @@ class HttpTransport:
         # httpx's blocking client only limits the time of each read, so that a server which sends a byte now and then
         # blocks it forever, and its requests cannot be interrupted. An event loop per request solves both.
         loop = asyncio.new_event_loop()
-        sending = loop.create_task(self._post(gzip.compress(body, mtime=0) if self._compress else body))
+        sending = loop.create_task(self._post(_gzipped(body) if self._compress else body))
         self._interrupt = lambda: loop.call_soon_threadsafe(sending.cancel)
         try:
-            return loop.run_until_complete(sending)
+            return loop.run_until_complete(sending)._replace(signal=self._signal)
         except asyncio.CancelledError:
             return interrupted(f"POST {self._url}")
         finally:
@@ -101,9 +112,9 @@ class HttpTransport:
             return Verdict("retry", f"{request} timed out after {self._timeout:g} s", "timeout")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason, message = failure_of(error, self._clean.text)
-            hint = "if the port is for OTLP/gRPC, set traces.protocol: grpc" if "illegal" in message else ""
+            hint = "if the port is for OTLP/gRPC, set {place}.protocol: grpc" if "illegal" in message else ""
             return Verdict("retry", f"{request} failed: {message}", reason, hint=hint)
-        return http_verdict(request, response.status_code, response.headers, body, self._clean)
+        return http_verdict(request, response.status_code, response.headers, body, self._clean, self._signal)
 
     def close(self) -> None:
         """See `Transport`."""
@@ -114,28 +125,30 @@ class HttpTransport:
 class GrpcTransport:
     """OTLP/gRPC. Requests and responses are bytes: they are already serialised."""
 
-    def __init__(self, traces: TraceSettings, clean: Cleaner) -> None:
+    def __init__(self, collector: CollectorSettings, clean: Cleaner, signal: Signal = TRACES) -> None:
         # The library would write messages of the collector, with secrets, to standard error; errors contain them, too.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         try:
             import grpc  # here: it takes 15 MB of memory, and need not be installed for OTLP/HTTP
         except ImportError:
-            raise BadSettings([Problem("traces.protocol", _NO_GRPC)]) from None
+            raise BadSettings([Problem(f"{signal.place}.protocol", _NO_GRPC)]) from None
 
-        self._clean = clean
-        parts = urlsplit(traces.endpoint)
-        self._endpoint, self._target = traces.endpoint, parts.netloc if parts.port else f"{parts.netloc}:4317"
-        self._timeout = traces.timeout
-        self._metadata = tuple(_headers(traces).items())
-        self._compression = grpc.Compression.Gzip if traces.compression == "gzip" else grpc.Compression.NoCompression
+        self._clean, self._signal = clean, signal
+        parts = urlsplit(collector.endpoint)
+        self._endpoint, self._target = collector.endpoint, parts.netloc if parts.port else f"{parts.netloc}:4317"
+        self._timeout = collector.timeout
+        self._metadata = tuple(_headers(collector).items())
+        self._compression = grpc.Compression.Gzip if collector.compression == "gzip" else grpc.Compression.NoCompression
         self._credentials: grpc.ChannelCredentials | None = None
         if parts.scheme == "https":
             authorities, key, chain = (
                 file.read_bytes() if file is not None else None
                 for file in (
-                    traces.certificate, traces.client_key or traces.client_certificate, traces.client_certificate,
+                    collector.certificate,
+                    collector.client_key or collector.client_certificate,
+                    collector.client_certificate,
                 )
-            )  # fmt: skip
+            )
             self._credentials = grpc.ssl_channel_credentials(authorities, key, chain)
         self._interrupt: Callable[[], object] = lambda: None
 
@@ -156,14 +169,17 @@ class GrpcTransport:
         channel = self._channel()
         self._interrupt = channel.close
         try:
-            response = channel.unary_unary(METHOD)(body, self._timeout, self._metadata, compression=self._compression)
+            response = channel.unary_unary(self._signal.service)(
+                body, self._timeout, self._metadata, compression=self._compression
+            )
         except grpc.RpcError as error:
             details = self._clean.text(error.details() or "")
-            return grpc_verdict(request, error.code().name, details, error.trailing_metadata() or ())
+            verdict = grpc_verdict(request, error.code().name, details, error.trailing_metadata() or ())
+            return verdict._replace(signal=self._signal)
         except ValueError:  # the channel was closed
             return interrupted(request)
         else:
-            return success(request, response, self._clean)
+            return success(request, response, self._clean, signal=self._signal)._replace(signal=self._signal)
         finally:
             channel.close()
 

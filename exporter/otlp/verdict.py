@@ -1,7 +1,7 @@
-"""What a collector's response means for the traces of a request.
+"""What a collector's response means for the contents of a request.
 
 Source: the OTLP specification of responses. The SDK's exporters treat a redirect as success and drop rejected spans;
-here each response has its `Verdict`, and the caller decides about the traces.
+here each response has its `Verdict`, and the caller decides about the contents.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from google.protobuf.json_format import Parse, ParseError
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from exporter import redaction
@@ -26,26 +27,57 @@ REASONS = (
 """Reasons why a request was not accepted."""
 
 Result = Literal["accepted", "retry", "invalid", "refused"]
-_NEXT_STEPS = {
-    "accepted": "",
-    "retry": "traces are kept and sent again",
-    "invalid": "smaller batches are sent until the rejected trace is found; it is dropped",
-    "refused": "traces are kept and sent again every five minutes",
-}
 _HINTS = {
-    "auth": "check traces.headers",
-    "forbidden": "check the permissions of the credentials in traces.headers",
-    "not_found": "check traces.endpoint and traces.path",
-    "redirect": "set traces.endpoint and traces.path to the new location",
-    "tls": "check traces.certificate, and http or https in traces.endpoint",
+    "auth": "check {place}.headers",
+    "forbidden": "check the permissions of the credentials in {place}.headers",
+    "not_found": "check {place}.endpoint and {place}.path",
+    "redirect": "set {place}.endpoint and {place}.path to the new location",
+    "tls": "check {place}.certificate, and http or https in {place}.endpoint",
 }
 _NO_MESSAGE = "(no message)"
 
 
-class Verdict(NamedTuple):
-    """Result of one request, and what to do with its traces.
+class Signal(NamedTuple):
+    """What is sent. `place`: its section of the settings; `items`: what a collector may reject in part, in the field
+    `rejected` of its response; `service`: the method of gRPC.
+    """
 
-    ``accepted``: delivered, except for `rejected` spans. ``retry``: may be accepted later, after `after` seconds if the
+    place: str
+    items: str
+    service: str
+    response: type[Message]
+    rejected: str
+    retry: str
+    invalid: str
+    refused: str
+
+
+TRACES = Signal(
+    "traces",
+    "spans",
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    ExportTraceServiceResponse,
+    "rejected_spans",
+    retry="traces are kept and sent again",
+    invalid="smaller batches are sent until the rejected trace is found; it is dropped",
+    refused="traces are kept and sent again every five minutes",
+)
+METRICS = Signal(
+    "metrics.otlp",
+    "data points",
+    "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    ExportMetricsServiceResponse,
+    "rejected_data_points",
+    retry="current values are sent later",
+    invalid="smaller requests are sent until the rejected data points are found; they are dropped",
+    refused="current values are sent in five minutes",
+)
+
+
+class Verdict(NamedTuple):
+    """Result of one request, and what to do with its contents.
+
+    ``accepted``: delivered, except for `rejected` items. ``retry``: may be accepted later, after `after` seconds if the
     collector requested it. ``invalid``: their content or size is rejected. ``refused``: nothing is accepted until
     someone fixes the configuration. `reason` is one of `REASONS`, empty if accepted; `summary` describes the request
     and the response.
@@ -57,6 +89,7 @@ class Verdict(NamedTuple):
     rejected: int = 0
     after: float | None = None
     hint: str = ""
+    signal: Signal = TRACES
 
     @property
     def accepted(self) -> bool:
@@ -66,8 +99,9 @@ class Verdict(NamedTuple):
     @property
     def message(self) -> str:
         """The request, the response, the next step, and a hint."""
-        parts = self.summary, _NEXT_STEPS[self.result], self.hint or _HINTS.get(self.reason)
-        return "; ".join(filter(None, parts))
+        steps = {"retry": self.signal.retry, "invalid": self.signal.invalid, "refused": self.signal.refused}
+        hint = (self.hint or _HINTS.get(self.reason, "")).replace("{place}", self.signal.place)
+        return "; ".join(filter(None, (self.summary, steps.get(self.result), hint)))
 
 
 class Cleaner:
@@ -86,23 +120,24 @@ class Cleaner:
         return self._secrets.text(text, *self._own)
 
 
-def success(request: str, body: bytes, clean: Cleaner, kind: str = "") -> Verdict:
+def success(request: str, body: bytes, clean: Cleaner, kind: str = "", signal: Signal = TRACES) -> Verdict:
     """The verdict for a successful response; `kind` is the media type of its body, default protobuf.
 
     Many collectors send an empty body, or one that is not OTLP.
     """
     try:
         if "json" in kind:
-            partial = Parse(body, ExportTraceServiceResponse(), ignore_unknown_fields=True).partial_success
+            partial = Parse(body, signal.response(), ignore_unknown_fields=True).partial_success
         else:
-            partial = ExportTraceServiceResponse.FromString(body).partial_success
+            partial = signal.response.FromString(body).partial_success
     except (DecodeError, ParseError, ValueError, RecursionError):
         return Verdict("accepted", f"{request}: accepted")
-    if not partial.rejected_spans and not partial.error_message:
+    rejected: int = getattr(partial, signal.rejected)
+    if not rejected and not partial.error_message:
         return Verdict("accepted", f"{request}: accepted")
     message = one_line(clean.text(partial.error_message)) or _NO_MESSAGE
-    lost = f"{partial.rejected_spans} spans rejected" if partial.rejected_spans else "accepted with a warning"
-    return Verdict("accepted", f"{request}: {lost}: {message}", rejected=partial.rejected_spans)
+    lost = f"{rejected} {signal.items} rejected" if rejected else "accepted with a warning"
+    return Verdict("accepted", f"{request}: {lost}: {message}", rejected=rejected)
 
 
 def interrupted(request: str) -> Verdict:
@@ -116,14 +151,16 @@ _STATUS_REASONS = {413: "too_large"}
 """Reasons of statuses beside `exporter.failures.STATUS_REASONS`."""
 
 
-def http_verdict(request: str, status: int, headers: Mapping[str, str], body: bytes, clean: Cleaner) -> Verdict:
+def http_verdict(
+    request: str, status: int, headers: Mapping[str, str], body: bytes, clean: Cleaner, signal: Signal = TRACES
+) -> Verdict:
     """The verdict for an HTTP response; names of `headers` are case-insensitive or lower-case."""
     kind = headers.get("content-type", "").lower()
     if 200 <= status < 300 and "html" in kind:  # a login page, or another server
         summary = f"{request} returned {status} with an HTML page: {detail(beginning(body, clean.body))}"
-        return Verdict("refused", summary, "refused", hint="check traces.endpoint and traces.path")
+        return Verdict("refused", summary, "refused", hint=_HINTS["not_found"])
     if 200 <= status < 300:
-        return success(request, body, clean, kind)
+        return success(request, body, clean, kind, signal)
     if 300 <= status < 400:
         location = clean.text(headers.get("location", "an unknown location"))
         location = one_line(re.sub(r"//[^/@]*@", "//", location.partition("?")[0]))
@@ -170,7 +207,7 @@ def grpc_verdict(request: str, code: str, details: str, metadata: Iterable[tuple
     message, hint = one_line(details) or _NO_MESSAGE, ""
     if code == "UNAVAILABLE":
         reason, message = failure_of(ConnectionError(details), str)
-        hint = "if the port is for OTLP/HTTP, set traces.protocol: http/protobuf" if "HTTP/2" in details else ""
+        hint = "if the port is for OTLP/HTTP, set {place}.protocol: http/protobuf" if "HTTP/2" in details else ""
     if code == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         result, reason = "invalid", "too_large"
     status = dict(metadata).get("grpc-status-details-bin")

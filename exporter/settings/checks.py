@@ -42,7 +42,8 @@ def reference_problems(settings: Settings | None, environment: Mapping[str, str]
         for unknown in sorted(row.accounts - {*accounts}):
             what = f"no account is called {unknown!r}{nearest(unknown, accounts)}"
             yield Problem(place_of(of_row), what, lines.get(of_row))
-    yield from _targets_datarobot(settings, settings.traces.endpoint, "a collector", ("traces", "endpoint"), lines)
+    for section, collector in (("traces",), settings.traces), (("metrics", "otlp"), settings.metrics.otlp):
+        yield from _targets_datarobot(settings, collector.endpoint, "a collector", (*section, "endpoint"), lines)
     for number, name in enumerate(settings.alerts.tag_labels):
         place = ("alerts", "tag_labels", number)
         for problem in _tag_label_problems(settings, name):
@@ -86,9 +87,10 @@ def _targets_datarobot(settings: Settings, url: str, name: str, place: Place, li
 def machine_problems(given: Mapping[str, Any], environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:
     """Duplicate names, unreadable files and unset variables in the settings as given, valid or not."""
     yield from _item_problems(given["accounts"], ("accounts",), "account", environment, lines)
-    traces = given["traces"] if isinstance(given["traces"], dict) else {}
-    for key, what in _unreadable_files(traces, *_CERTIFICATES):
-        yield Problem(f"traces.{key}", what, lines.get(("traces", key)))
+    metrics = given["metrics"] if isinstance(given["metrics"], dict) else {}
+    for section, collector in (("traces",), given["traces"]), (("metrics", "otlp"), metrics.get("otlp")):
+        for key, what in _unreadable_files(collector if isinstance(collector, dict) else {}, *_CERTIFICATES):
+            yield Problem(place_of((*section, key)), what, lines.get((*section, key)))
     state = given["state"] if isinstance(given.get("state"), dict) else {}
     for key, what in (*_unset_variables(state, environment), *_unreadable_files(state, "password_file")):
         yield Problem(f"state.{key}", what, lines.get(("state", key)))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from exporter.settings.checks import machine_problems, named_files, reference_problems
-from exporter.settings.environment import ACCOUNT_VARIABLES, account_settings, traces_settings
+from exporter.settings.environment import ACCOUNT_VARIABLES, account_settings, metrics_settings, traces_settings
 from exporter.settings.file_contents import contents
 from exporter.settings.model import Settings
 from exporter.settings.model_errors import problems_of
@@ -45,10 +45,7 @@ def load(
         part, _, name = place.partition(".")
         if isinstance(given.setdefault(part, {}), dict):
             given[part][name] = value
-    traces = given.setdefault("traces", {})
-    if isinstance(traces, dict):
-        for name, (variable, value) in traces_settings(traces, environment).items():
-            traces[name], origins[f"traces.{name}"] = value, variable
+    origins |= _add_variables(given, environment)
     from_environment = "accounts" not in given
     if accounts == "replaced" or (accounts == "planned" and from_environment):
         given["accounts"] = [{"token": "-"}]
@@ -69,6 +66,18 @@ def load(
     if problems or settings is None:
         raise BadSettings(problems, files)
     return settings
+
+
+def _add_variables(given: dict[str, Any], environment: Mapping[str, str]) -> dict[str, str]:
+    """Add settings from OpenTelemetry's variables; returns the variables by place."""
+    origins: dict[str, str] = {}
+    traces, metrics = given.setdefault("traces", {}), given.setdefault("metrics", {})
+    push = metrics.setdefault("otlp", {}) if isinstance(metrics, dict) else None
+    for place, section, of_signal in (("traces", traces, traces_settings), ("metrics.otlp", push, metrics_settings)):
+        if isinstance(section, dict):
+            for name, (variable, value) in of_signal(section, environment).items():
+                section[name], origins[f"{place}.{name}"] = value, variable
+    return origins
 
 
 def _at_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:

@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from exporter.fleet.tag_labels import TagSelection
-from exporter.settings.section import Section
+from exporter.settings.collector import (
+    PAIRS,
+    PATH,
+    PATH_DESCRIPTION,
+    Attributes,
+    CollectorSettings,
+    CollectorUrl,
+    PlainPath,
+)
+from exporter.settings.section import Duration, Section
 
 
 def _few_wildcards(given: str) -> str:
@@ -17,6 +26,29 @@ def _few_wildcards(given: str) -> str:
 
 
 TagName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_few_wildcards)]
+
+
+class MetricPushSettings(CollectorSettings):
+    """Push of all metrics by OTLP. None without an `endpoint`."""
+
+    endpoint: Annotated[str, CollectorUrl] = Field(
+        "",
+        description="URL of an OpenTelemetry collector to which all metrics are pushed, such as "
+        "`http://collector:4318`. Empty: no push. See docs/otlp.md.",
+    )
+    path: Annotated[str, PlainPath] = Field("/v1/metrics", pattern=PATH, description=PATH_DESCRIPTION)
+    interval: Duration = Field(60.0, ge=1, description="Time between the starts of two pushes.")
+    temporality: Literal["cumulative", "delta"] = Field(
+        "cumulative",
+        description="Whether counters and histograms are pushed as totals or as what was added since the last push.",
+    )
+    service_name: str = Field(
+        "",
+        description="`service.name` of the metrics; empty: `OTEL_SERVICE_NAME`, or `workload-exporter`.",
+    )
+    resource_attributes: Annotated[Attributes, PAIRS] = Field(
+        default_factory=dict, description="Additional resource attributes of the metrics."
+    )
 
 
 class MetricsSettings(Section):
@@ -48,6 +80,15 @@ class MetricsSettings(Section):
         "left out, counted and logged, their workloads are not. Values stay as long as they are in use; free places "
         "are for those whose oldest workload was created first.",
     )
+
+    otlp: MetricPushSettings = Field(
+        default_factory=lambda: MetricPushSettings.model_validate({}), description="Push of all metrics by OTLP."
+    )
+
+    @property
+    def page(self) -> tuple[object, ...]:
+        """The settings that decide what is served."""
+        return self.profile, self.series_limit, self.tags, self.tag_values
 
     @property
     def tag_selection(self) -> TagSelection:

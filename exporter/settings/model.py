@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from exporter import redaction
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.alerts import AlertSettings
+from exporter.settings.collector import CollectorSettings
 from exporter.settings.costs import CostSettings
 from exporter.settings.detail import DetailSettings
 from exporter.settings.log import LogSettings
@@ -103,14 +104,19 @@ class Settings(Section):
         return self
 
     @property
+    def collectors(self) -> tuple[CollectorSettings, ...]:
+        """Where each signal of OpenTelemetry is sent."""
+        return self.traces, self.metrics.otlp
+
+    @property
     def all_pem_files(self) -> tuple[Path, ...]:
-        """The files with certificates and keys of all accounts, receivers and the collector."""
-        parts = (*self.accounts, self.traces, *self.paging.receivers)
+        """The files with certificates and keys of all accounts, receivers and collectors."""
+        parts = (*self.accounts, *self.collectors, *self.paging.receivers)
         return tuple(file for part in parts for file in part.pem_files)
 
     def secrets(self, environment: Mapping[str, str] = os.environ) -> Iterator[redaction.Source]:
         """The sources of all secrets: those of the settings, and logins of proxies in environment variables."""
-        for part in (*self.accounts, self.state, self.traces, *self.paging.receivers):
+        for part in (*self.accounts, self.state, *self.collectors, *self.paging.receivers):
             yield from part.sources(environment)
         for name in ("http_proxy", "https_proxy", "all_proxy"):
             for variable in (name, name.upper()):

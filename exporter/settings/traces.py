@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import unquote
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field
 
-from exporter.settings.section import SECONDS, Duration, DurationOrZero, Importance, Section, valid_headers
-from exporter.settings.values import http_url
-
-
-def _collector_url(given: str) -> str:
-    return given and http_url(given, "http://collector:4318", "set secrets with traces.headers").rstrip("/")
-
-
-def _plain_path(given: str) -> str:
-    if "?" in given or "#" in given:
-        raise ValueError("the path has a query or fragment, which would be logged; set secrets with traces.headers")
-    return given
-
-
-def _name_value_pairs(given: object) -> object:
-    """The mapping of ``name=value,name=value`` with percent-encoded values, as in OpenTelemetry's variables."""
-    if not isinstance(given, str):
-        return given
-    pairs = [pair.partition("=") for pair in given.split(",") if pair.strip()]
-    if not all(name.strip() and equals for name, equals, _ in pairs):
-        raise ValueError("not name=value pairs separated by commas")
-    return {name.strip(): unquote(value.strip()) for name, _, value in pairs}
-
-
-_PAIRS = BeforeValidator(_name_value_pairs, json_schema_input_type=str | dict[str, str | bool | int | float])
+from exporter.settings.collector import (
+    PAIRS,
+    PATH,
+    PATH_DESCRIPTION,
+    Attributes,
+    CollectorSettings,
+    CollectorUrl,
+    PlainPath,
+)
+from exporter.settings.section import SECONDS, Duration, DurationOrZero, Importance
 
 
 def _template(*names: str) -> AfterValidator:
@@ -49,35 +32,20 @@ def _template(*names: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-class TraceSettings(Section):
+class TraceSettings(CollectorSettings):
     """OpenTelemetry traces of episodes of workloads, and where to send them. No traces without an `endpoint`."""
 
-    endpoint: Annotated[str, AfterValidator(_collector_url)] = Field(
+    endpoint: Annotated[str, CollectorUrl] = Field(
         "", description="URL of an OpenTelemetry collector, such as `http://collector:4318`. Empty: no traces."
     )
-    path: Annotated[str, AfterValidator(_plain_path)] = Field(
-        "/v1/traces", pattern=r"^(/[!-~]*)?$", description="Path appended to the endpoint for `http/protobuf`."
-    )
-    protocol: Literal["http/protobuf", "grpc"] = Field("http/protobuf", description="Protocol of OTLP.")
-    headers: Annotated[dict[str, SecretStr], _PAIRS, AfterValidator(valid_headers)] = Field(
-        default_factory=dict, description="Additional request headers, such as an API key; their values are secrets."
-    )
-    compression: Literal["gzip", "none"] = Field("gzip", description="Compression of requests.")
-    certificate: Path | None = Field(
-        None, description="PEM file of the trusted certificate authorities, in place of the system's."
-    )
-    client_certificate: Path | None = Field(None, description="PEM file of the client certificate.")
-    client_key: Path | None = Field(
-        None, description="PEM file of the client certificate's private key, unless it is in the same file."
-    )
-    timeout: Duration = Field(10.0, description="Timeout of one request, from start to last byte.")
+    path: Annotated[str, PlainPath] = Field("/v1/traces", pattern=PATH, description=PATH_DESCRIPTION)
     service_name: Annotated[str, _template("id", "name")] = Field(
         "workload-{id}",
         min_length=1,
         description="`service.name` of a workload's traces; `{id}` and `{name}` are replaced by those of the workload.",
     )
     environment: str = Field("", description="`deployment.environment.name` of all traces; empty: not set.")
-    resource_attributes: Annotated[dict[str, str | bool | int | float], _PAIRS] = Field(
+    resource_attributes: Annotated[Attributes, PAIRS] = Field(
         default_factory=dict, description="Additional resource attributes of all traces."
     )
     kinds: tuple[Literal["start", "stop", "failure", "replacement", "deletion"], ...] = Field(
@@ -116,16 +84,8 @@ class TraceSettings(Section):
         True, description="Also send traces of the exporter's own sweeps if they fail, are slow, or are sampled."
     )
 
-    _pem_files = ("certificate", "client_certificate", "client_key")
-
-    @model_validator(mode="after")
-    def _key_of_a_certificate(self) -> Self:
-        if self.client_key is not None and self.client_certificate is None:
-            raise ValueError("client_key without client_certificate; set both or neither")
-        return self
-
     @property
-    def resource(self) -> dict[str, str | bool | int | float]:
+    def resource(self) -> Attributes:
         """Resource attributes of all traces."""
-        named: dict[str, str | bool | int | float] = {"deployment.environment.name": self.environment}
+        named: Attributes = {"deployment.environment.name": self.environment}
         return self.resource_attributes | (named if self.environment else {})

@@ -210,6 +210,27 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
         ("protocol",),
         "1 if the collector accepted the last request, else 0. An empty request is sent at least every five minutes.",
     ),
+    OwnMetric("metric_points_sent", "counter", (), "Data points of pushed metrics accepted by the collector."),
+    OwnMetric(
+        "metric_points_dropped",
+        "counter",
+        ("reason",),
+        "Data points of pushed metrics that the collector rejected: in a request that it accepted (rejected), or with "
+        "the request (poison).",
+    ),
+    OwnMetric("metric_export_failures", "counter", ("reason",), "Failed requests that push metrics, by reason."),
+    OwnMetric(
+        "metric_last_push_timestamp_seconds",
+        "gauge",
+        (),
+        "Time the collector last accepted all metrics of a push, in seconds since the epoch.",
+    ),
+    OwnMetric(
+        "metric_endpoint_up",
+        "gauge",
+        ("protocol",),
+        "1 if the collector accepted the last request with metrics, else 0.",
+    ),
     OwnMetric("alerts_firing", "gauge", ("alertname", "severity"), "Firing alerts of direct paging."),
     OwnMetric(
         "notifications",

@@ -37,6 +37,7 @@ from exporter.fleet import polling
 from exporter.fleet.episodes import EPISODE_KINDS, EPISODE_OUTCOMES
 from exporter.fleet.reconcile import Snapshot, Sweep, unknown_values
 from exporter.log import log
+from exporter.metrics.family import unit_in
 from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
 from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.web.connections import CLOSED, REFUSED
@@ -74,7 +75,7 @@ class _AgeCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         row = next(row for row in OWN_METRICS if row.kind == "gaugehistogram")
-        family = GaugeHistogramMetricFamily(PREFIX + row.name, row.help, labels=row.labels)
+        family = GaugeHistogramMetricFamily(PREFIX + row.name, row.help, labels=row.labels, unit="seconds")
         for account, parts in list(self._ages.items()):  # in a thread, meanwhile others may be added
             for part, (counts, total) in parts.items():
                 below = list(itertools.accumulate(counts))
@@ -84,11 +85,15 @@ class _AgeCollector(Collector):
 
 
 class Report:
-    """All own families. Counters with known label values start at 0; a gauge has no sample until it is set."""
+    """All own families. Counters with known label values start at 0; a gauge has no sample until it is set.
+
+    `started`: start of this process, in seconds since the epoch.
+    """
 
     def __init__(self, started: float) -> None:
         # For the whole process: a creation time per counter would double the number of series.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types
+        self.started = started
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -104,16 +109,18 @@ class Report:
         for row in OWN_METRICS:
             name = PREFIX + row.name
             if row.kind == "counter":
-                self._counters[row.name] = Counter(name, row.help, row.labels, registry=self.registry)
+                self._counters[row.name] = Counter(
+                    name, row.help, row.labels, unit=unit_in(name), registry=self.registry
+                )
             elif row.kind == "gauge":
                 # Without labels it would be served as 0 at once, as if that were known.
                 registry = self.registry if row.labels else None
-                self._gauges[row.name] = Gauge(name, row.help, row.labels, registry=registry)
+                self._gauges[row.name] = Gauge(name, row.help, row.labels, unit=unit_in(name), registry=registry)
                 if not row.labels:
                     self._known[row.name] = False
             elif row.kind == "histogram":
                 self._histograms[row.name] = Histogram(
-                    name, row.help, row.labels, buckets=row.buckets, registry=self.registry
+                    name, row.help, row.labels, unit=unit_in(name), buckets=row.buckets, registry=self.registry
                 )
         self.set("build_info", 1, __version__, __revision__, platform.python_version())
         self.set("start_timestamp_seconds", started)

@@ -342,6 +342,7 @@ def test_a_changed_settings_file_is_applied(simulator: Simulator, tmp_path: Path
 REFUSED = "invalid settings; the old ones stay in force"
 HOOK = {"name": "hook", "kind": "webhook", "url": "http://127.0.0.1:9/", "alerts": ["DataRobotWatchdog"]}
 TRACES = {"endpoint": "http://127.0.0.1:9"}
+PUSH = {"endpoint": "https://127.0.0.1:9"}
 TLS = {"certificate": "server.pem", "client_certificate": "server.pem", "client_key": "server.key"}
 NAMED: dict[str, dict[str, Any]] = {
     "accounts.token_file": {"accounts__0__token": None, "accounts__0__token_file": "text"},
@@ -363,12 +364,19 @@ NAMED: dict[str, dict[str, Any]] = {
     "traces.certificate": {"traces": TRACES | {"certificate": "server.pem"}},
     "traces.client_certificate": {"traces": TRACES | TLS},
     "traces.client_key": {"traces": TRACES | TLS},
+    "otlp.certificate": {"metrics": {"otlp": PUSH | {"certificate": "server.pem"}}},
+    "otlp.client_certificate": {"metrics": {"otlp": PUSH | TLS}},
+    "otlp.client_key": {"metrics": {"otlp": PUSH | TLS}},
     "state.password_file": {"state": {"url": "postgresql://a@127.0.0.1:9/a", "password_file": "text"}},
     "web.config_file": {"web__config_file": "web.yaml"},
     "the certificate in web.config_file": {"web__config_file": "web.yaml"},
 }
 """Files that settings can name, and settings that name them."""
-MISSING = {"traces.client_key": "server.key", "the certificate in web.config_file": "server.pem"}
+MISSING = {
+    "traces.client_key": "server.key",
+    "otlp.client_key": "server.key",
+    "the certificate in web.config_file": "server.pem",
+}
 """The file that does not exist, if it is not the first one that these settings name."""
 
 

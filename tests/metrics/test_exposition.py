@@ -26,7 +26,7 @@ from exporter.fleet.workload_state import Account, Details, Window, WorkloadStat
 from exporter.metrics import exposition
 from exporter.metrics.account_families import ACCOUNTS, AccountFacts, Use
 from exporter.metrics.exposition import Exposition, account_bodies, bounded
-from exporter.metrics.family import COMMON_LABELS, Family
+from exporter.metrics.family import COMMON_LABELS, Family, unit_in
 from exporter.metrics.family import row as new_row
 from exporter.metrics.registry import FAMILIES, samples_of
 from tests.examples import page, payload
@@ -143,7 +143,7 @@ class Reference:
         for row in self.rows:
             kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "summary": SummaryMetricFamily}
             names = [*COMMON_LABELS, *row.labels]
-            family = kinds[row.kind](row.name, row.help, labels=names)
+            family = kinds[row.kind](row.name, row.help, labels=names, unit=unit_in(row.name.removesuffix("_total")))
             for state in self.fleet:
                 (samples,) = samples_of((row,), state)
                 for labels, value in samples:

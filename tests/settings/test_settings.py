@@ -390,6 +390,62 @@ def test_a_path_with_a_query_or_fragment_is_rejected(tmp_path: Path, path: str) 
     assert "s3cret" not in problem
 
 
+METRICS = "OTEL_EXPORTER_OTLP_METRICS"
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        (COLLECTOR, {"endpoint": ""}),  # most people scrape: it is meant for traces
+        (COLLECTOR | {"OTEL_METRICS_EXPORTER": "otlp"}, {"endpoint": "http://collector:4318", "path": "/v1/metrics"}),
+        ({f"{METRICS}_ENDPOINT": "https://m.test/x"}, {"endpoint": "https://m.test/x", "path": ""}),
+        ({f"{METRICS}_ENDPOINT": "https://m.test/x", "OTEL_METRICS_EXPORTER": "none"}, {"endpoint": ""}),
+        ({f"{METRICS}_ENDPOINT": "https://m.test/x", "OTEL_SDK_DISABLED": "true"}, {"endpoint": ""}),
+        (
+            {
+                f"{METRICS}_ENDPOINT": "https://m.test/x",
+                "OTEL_METRIC_EXPORT_INTERVAL": "15000",
+                f"{METRICS}_TEMPORALITY_PREFERENCE": "DELTA",
+                f"{METRICS}_TIMEOUT": "2000",
+                "OTEL_RESOURCE_ATTRIBUTES": "team=a,host.name=h",
+            },
+            {"interval": 15.0, "temporality": "delta", "timeout": 2.0,
+             "resource_attributes": {"team": "a", "host.name": "h"}},
+        ),
+    ],
+)  # fmt: skip
+def test_the_push_of_metrics_follows_the_variables_of_opentelemetry(
+    variables: dict[str, str], expected: dict[str, Any]
+) -> None:
+    push = load(None, ENVIRONMENT | variables).metrics.otlp
+    assert {name: getattr(push, name) for name in expected} == expected
+
+
+def test_the_file_configures_the_push_of_metrics_before_the_variables(tmp_path: Path) -> None:
+    text = "metrics: {otlp: {endpoint: 'https://mine.test', interval: 30s, headers: {k: s3cret}}}"
+    variables = {f"{METRICS}_ENDPOINT": "https://m.test/x", "OTEL_METRIC_EXPORT_INTERVAL": "15000"}
+    settings = loaded(tmp_path, text, ENVIRONMENT | variables)
+    push = settings.metrics.otlp
+    assert (push.endpoint, push.path, push.interval) == ("https://mine.test", "/v1/metrics", 30.0)
+    assert "s3cret" not in settings.dump()
+    assert "s3cret" in [each.read() for each in settings.secrets({})]
+    assert loaded(tmp_path, text, ENVIRONMENT | {"OTEL_SDK_DISABLED": "true"}).metrics.otlp.endpoint == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("endpoint: 'http://u:p@h'", "metrics.otlp.endpoint (line 1): the URL contains a user name or password"),
+        ("endpoint: 'https://app.datarobot.com'", "metrics.otlp.endpoint (line 1): app.datarobot.com is DataRobot"),
+        ("certificate: /nowhere", "metrics.otlp.certificate (line 1): /nowhere cannot be read: No such file"),
+        ("interval: 0.5", "metrics.otlp.interval (line 1): Input should be greater than or equal to 1"),
+        ("temporality: rate", "metrics.otlp.temporality (line 1): Input should be 'cumulative' or 'delta'"),
+    ],
+)
+def test_each_error_about_the_push_of_metrics_has_a_message(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in "\n".join(problems(tmp_path, f"metrics: {{otlp: {{{text}}}}}"))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -1,0 +1,5 @@
+"""Prints where the collector belongs."""
+
+from tests.collector import binary
+
+print(binary())
