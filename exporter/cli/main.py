@@ -40,6 +40,7 @@ COMMANDS = {
     "init": "write a settings file from a few answers or flags, after testing them",
     "check": "list every problem with the settings; with --online also test each API route and the trace collector",
     "verify": "compare a server with what is known about the API: routes, rights, assumptions, unknown fields",
+    "bundle": "collect settings, metrics of the exporter, assumptions and log in one file, without names or secrets",
     "once": "make one sweep and print the metrics; exit 1 with the reason if it is incomplete",
     "explain": "diagnose one workload: what is wrong, the likely cause, and what to do next; needs no running daemon",
     "top": "show the workloads, the worst first, live in a terminal; from the running daemon, or --api",

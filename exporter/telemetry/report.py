@@ -30,7 +30,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from exporter import __revision__, __version__
-from exporter.api.assumptions import ASSUMPTIONS, Assumption, Judgement, effect
+from exporter.api.assumptions import ASSUMPTIONS, Assumption, Judgement, Verdict, effect
 from exporter.api.decoding import Reject
 from exporter.failures import REASONS
 from exporter.fleet import polling
@@ -224,6 +224,12 @@ def _openmetrics(samples: Collector) -> bytes:
     return page.removesuffix(b"# EOF\n")
 
 
+_JUDGED: Mapping[Verdict, tuple[int, str]] = {
+    "confirmed": (logging.INFO, "the API confirms an assumption"),
+    "contradicted": (logging.WARNING, "the API contradicts an assumption"),
+}
+
+
 class AccountReport:
     """The metrics of one account, updated by its client (`exporter.collect.client.Observer`), sweeps and poller."""
 
@@ -320,10 +326,10 @@ class AccountReport:
             decision, verdict = judgement.decision(row), judgement.verdict(row)
             if (row.id, decision.reading) not in self._logged_readings:
                 self._logged_readings.add((row.id, decision.reading))
-                level = logging.WARNING if verdict == "contradicted" else logging.INFO
+                level, message = _JUDGED[verdict]
                 self._log.log(
                     level,
-                    f"the API has {verdict} an assumption",
+                    message,
                     assumption=row.id,
                     reading=decision.reading,
                     evidence=decision.text,
