@@ -1,4 +1,4 @@
-# make run | test | test-fast | test-all | check | bench | mutants | collector | docs | dashboards | pictures | lock; each installs what it needs, given Python 3.11 or newer.
+# make run | test | test-fast | test-all | check | bench | mutants | collector | docs | dashboards | pictures | lock | sbom | licences; each installs what it needs, given Python 3.11 or newer.
 VENV ?= .venv
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Without bytecode, each process that tests start compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-fast test-all check bench mutants collector docs dashboards pictures lock
+.PHONY: run test test-fast test-all check bench mutants collector docs dashboards pictures lock sbom licences
 define CREATE
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is required; select one with make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "cannot create a virtual environment in $(VENV); on Debian: apt-get install python3-venv" >&2; exit 1; }
@@ -88,3 +88,17 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 lock:
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --extra dev pyproject.toml requirements-build.in -o requirements-dev.lock
+
+# What runs, with all extras, in an environment of its own: from it come the software bill of materials and the licences.
+dist/environment: pyproject.toml requirements.lock
+	rm -rf $@
+	$(PYTHON) -m venv --without-pip $@
+	uv pip install --quiet --python $@/bin/python --require-hashes -r requirements.lock
+	uv pip install --quiet --python $@/bin/python --no-deps .
+
+sbom: dist/environment
+	uv tool run --quiet --from cyclonedx-bom==7.* cyclonedx-py environment $</bin/python --pyproject pyproject.toml --output-reproducible -o dist/sbom.cdx.json
+	@echo dist/sbom.cdx.json
+
+licences: dist/environment
+	uv tool run --quiet --from pip-licenses==5.* pip-licenses --python $</bin/python --format=markdown --order=license --with-urls --output-file=dist/licences.md

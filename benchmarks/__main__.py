@@ -29,6 +29,7 @@ from pydantic import TypeAdapter
 
 from benchmarks.client import Scraper
 from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet
+from benchmarks.installation import first_metrics, install, starts
 from benchmarks.servers import registry, rendered
 from benchmarks.status_page import measured
 from benchmarks.traces import SPANS, against_the_library, kept, quiet
@@ -465,6 +466,26 @@ def traces() -> list[Row]:
     ]  # fmt: skip
 
 
+def installation() -> list[Row]:
+    """The wheel in an environment of its own: sizes, and how quickly commands start."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = install(Path(folder))
+        python, version, help_ = starts(found.program).values()
+        metrics = first_metrics(found.program, free_port())
+    largest = sorted(found.installed, key=found.installed.__getitem__, reverse=True)[:6]
+    shown = ", ".join(f"{name} {found.installed[name] / 2**20:.1f}" for name in largest)
+    return [
+        Row("wheel, MB", found.wheel / 1e6, 1.5, False, "modules, dashboards, rules, runbooks, manifests, documents"),
+        Row("plain installation, MiB", sum(found.installed.values()) / 2**20, 60, False,
+            f"with bytecode, without pip and setuptools; {shown}"),
+        Row("--version ÷ Python alone", version / python, 8, False,
+            f"{version * 1000:.0f} ms and {python * 1000:.0f} ms"),
+        Row("--help ÷ Python alone", help_ / python, 8, False, f"{help_ * 1000:.0f} ms"),
+        Row("demo until the first /metrics with workloads ÷ Python alone", metrics / python, 100, False,
+            f"{metrics * 1000:.0f} ms; a sweep of 60 workloads included"),
+    ]  # fmt: skip
+
+
 def replicas() -> list[Row]:
     """Replicas that share 20 accounts of 500 workloads."""
     return shared(20, 500, 30.0)
@@ -528,6 +549,7 @@ PARTS = (
     memory,
     tags,
     replicas,
+    installation,
 )
 BY_NAME = (many_accounts,)
 """Parts that are run only if they are named."""

@@ -13,13 +13,12 @@ from typing import Literal, NamedTuple
 
 from google.protobuf.json_format import Parse, ParseError
 from google.protobuf.message import DecodeError, Message
-from google.rpc.error_details_pb2 import RetryInfo
-from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from exporter import redaction
 from exporter.failures import beginning, detail, failure_of, one_line, retry_after, status_reason
+from exporter.otlp.status import RetryInfo, Status
 
 REASONS = (
     "timeout dns connect tls auth forbidden not_found redirect throttled server_error bad_request too_large refused"
