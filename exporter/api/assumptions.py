@@ -66,7 +66,8 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "`requestStats` of the workload list cover the seven days of `GET /workloads/stats`.",
         "`datarobot_workload_list_*`; which workloads with new errors are polled early",
         "The requests of all workloads of the list are compared with the total of `GET /workloads/stats`: 0.8 to 1.25 "
-        "of it is the same window, more than 1.5 a longer one, less than 0.6 a shorter one.",
+        "of it is the same window, more than 1.5 a longer one. A workload with more requests in the statistics of six "
+        "hours to three days than in the list has a shorter one.",
         (
             Reading("list_window_week", "a change is compared with the average of a week"),
             Reading("list_window_longer", "only the growth of the totals counts: no request leaves the window"),
@@ -106,8 +107,8 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "replica_limit_of_workload",
         "`limits.maxWorkloadReplicas` is the limit of each single workload.",
         "`datarobot_workload_replicas_limit`, DataRobotWorkloadReplicaLimitNear",
-        "If the replicas of all active workloads exceed it while no single workload does, it is. If a running workload "
-        "is allowed more replicas, it is not.",
+        "If the replicas that all running workloads are allowed exceed it, and those of each single one do not, it is. "
+        "If three or more running workloads are allowed more replicas, it is not.",
         (
             Reading("replica_limit_of_workload", "the limit is compared with the maximum of each workload"),
             Reading("replica_limit_other", "no limit of replicas is served"),
@@ -131,7 +132,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "A CPU usage in `nanocores` is in billionths of a core.",
         "`datarobot_workload_cpu_usage_cores`, `datarobot_workload_autoscaling_load_ratio`, waste and bundles that fit",
         "A value that would be more than twice what the bundle has, if it were in thousandths, is in billionths. A "
-        "value by which a request takes less than 10 microseconds of CPU is not.",
+        "value by which a request takes less than 10 microseconds of CPU, on average over five minutes, is not.",
         (
             Reading("nanocores_are_billionths", "the value is divided by 1,000,000,000"),
             Reading("nanocores_are_thousandths", "the value is divided by 1,000"),

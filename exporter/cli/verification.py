@@ -36,7 +36,7 @@ from exporter.fleet.reconcile import Snapshot, Sweep, unknown_values
 from exporter.fleet.workload_state import WorkloadState
 
 QUANTILES = (0.5, 0.95)
-PARTS = ("pods", "stats_5m", "usage", "events", "quotas", "replacement", "sharing")
+PARTS = ("pods", "stats_5m", "stats_3d", "usage", "events", "quotas", "replacement", "sharing")
 """The parts that are read of each workload; the statistics before the usage, which is compared with them."""
 ROUNDS = 3
 """How often the totals of the account are read: so many decide about an assumption."""
@@ -186,7 +186,7 @@ class _Verification:
             self._step("totals")
             if number:
                 await self._account_part("totals")
-            fleet = evidence.totals(self._state.workloads.values())
+            fleet = evidence.totals(self._state.workloads.values(), self._state.account.replicas_limit)
             # Each round has responses of its own, even within one second.
             self._state.judge(evidence.of_account(self._state.account, fleet, self._wall() + number))
 

@@ -247,7 +247,7 @@ class Poller:
             return  # the list has others, which are not monitored here
         found = FleetTotals()
         for states in parts_of(tuple(self._state.workloads.values())):
-            found = found.plus(evidence.totals(states))
+            found = found.plus(evidence.totals(states, self._state.account.replicas_limit))
             await asyncio.sleep(0)  # a large fleet must not delay requests
         self._judge(evidence.of_account(self._state.account, found, self._wall()))
 

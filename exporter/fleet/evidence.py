@@ -14,7 +14,7 @@ from exporter.api.assumptions import Indication
 from exporter.api.details import Event, Quota, RequestTotals, id_time
 from exporter.api.models import DRAFT_LIFETIME_SECONDS
 from exporter.fleet import usage, workload_state
-from exporter.fleet.workload_state import Account, WorkloadState
+from exporter.fleet.workload_state import Account, Window, WorkloadState
 
 MIN_REQUESTS = 200
 """Requests of a window below which its quantiles may be equal by chance."""
@@ -24,6 +24,8 @@ MIN_CPU_SECONDS = 1e-5
 """No request over HTTP takes less CPU."""
 MIN_TOTAL, MIN_FAILED = 1000, 50
 """Requests, and failed ones, of an account below which its totals are not compared."""
+MIN_OVER = 3
+"""Workloads over the limit of replicas below which it may have been lowered since they were created."""
 DRAFT_SLACK_SECONDS, DRAFT_LATE_SECONDS = 900.0, 1800.0
 """By how much the stop of a draft may differ from the expected time, and after which time it should be stopped."""
 REPORT_SECONDS = 1800.0
@@ -31,6 +33,7 @@ REPORT_SECONDS = 1800.0
 HOUR_SECONDS = 3600.0
 EVENTS = 5
 """Events of a list that are judged."""
+LONG_WINDOWS = ("stats_6h", "stats_1d", "stats_3d")
 _RESTARTED_SECONDS = 60.0
 """By how much the reported start of a proton may lie before the time at which its workload was last seen off."""
 
@@ -68,15 +71,32 @@ def _response_time(_: WorkloadState, after: WorkloadState, __: object, ___: floa
         yield Indication("response_time_is_quantile", "response_time_quantile", after.workload.id, text)
 
 
+def _list_window(_: WorkloadState, after: WorkloadState, value: object, __: float) -> Iterator[Indication]:
+    """A window of statistics with more requests than the list has: that covers less."""
+    stats = after.workload.request_stats
+    listed = models.finite(stats.total_requests) if stats is not None else None
+    if not isinstance(value, Window) or listed is None or len(value.protons) > 1:
+        return  # the list may have the requests to one proton only
+    requests = models.finite(value.metrics.total_requests)
+    if requests is not None and requests >= MIN_REQUESTS and requests > 1.2 * listed:
+        hours = (value.end - value.start) / HOUR_SECONDS
+        text = f"{listed:.0f} requests in the list, {requests:.0f} in {hours:.0f} h"
+        yield Indication("list_window_of_seven_days", "list_window_shorter", after.workload.id, text)
+
+
 def _cpu(_: WorkloadState, after: WorkloadState, __: object, ___: float) -> Iterator[Indication]:
     most = usage.most(after, usage.CPU)
-    values = (
-        models.finite(each.current)
-        for each in after.details.usage or ()
-        if models.folded(each.unit) == "nanocores" and usage.CPU.name in each.name.casefold()
+    reported = next(
+        (
+            each
+            for each in after.details.usage or ()
+            if models.folded(each.unit) == "nanocores" and usage.CPU.name in each.name.casefold()
+        ),
+        None,
     )
-    value = next((each for each in values if each), None)
-    if value is None or not most:
+    mean, current = (models.finite(each) for each in (reported.mean, reported.current)) if reported else (None, None)
+    value = max(mean or 0.0, current or 0.0)
+    if not value or not most:
         return
     text = f"{value:.0f} nanocores with {most:g} cores"
     if value / 1e3 > 2 * most:
@@ -85,8 +105,11 @@ def _cpu(_: WorkloadState, after: WorkloadState, __: object, ___: float) -> Iter
         return
     window = after.details.windows.get("5m")
     requests = models.finite(window.metrics.total_requests) if window is not None else None
-    if window is not None and requests and value / 1e9 * (window.end - window.start) / requests < MIN_CPU_SECONDS:
-        text += f", {requests:.0f} requests in {window.end - window.start:.0f} s"
+    if window is None or not requests or mean is None:
+        return  # without the mean of five minutes, the requests may have been before the current value
+    seconds = window.end - window.start
+    if value / 1e9 * seconds / requests < MIN_CPU_SECONDS:
+        text += f", {requests:.0f} requests in {seconds:.0f} s"
         yield Indication("nanocores_are_billionths", "nanocores_are_thousandths", after.workload.id, text)
 
 
@@ -214,6 +237,7 @@ def _report_time(before: WorkloadState, after: WorkloadState, now: float) -> Ite
 Judge = Callable[[WorkloadState, WorkloadState, object, float], Iterable[Indication]]
 _PARTS: Mapping[str, Judge] = {
     "stats_5m": _response_time,
+    **dict.fromkeys(LONG_WINDOWS, _list_window),
     "usage": _cpu,
     "quotas": _quotas,
     "events": _events,
@@ -222,16 +246,17 @@ _PARTS: Mapping[str, Judge] = {
 
 
 class FleetTotals(NamedTuple):
-    """What the workloads of a list add up to, by each reading. `replicas`, `most`: the replicas that running workloads
-    are allowed, of all and of one. `requests`, `errors`: of the list, with its error rates as shares; `rate`: the
-    highest of them.
+    """What the workloads of a list add up to, by each reading.
+
+    `replicas`: those that running workloads are allowed; `over`: how many of these are allowed more than the limit.
+    `requests`, `errors`: of the list, with its error rates as shares; `rate`: the highest of them.
     """
 
     not_stopped: int = 0
     running: int = 0
     listed: int = 0
     replicas: int = 0
-    most: int = 0
+    over: int = 0
     requests: float = 0.0
     errors: float = 0.0
     rate: float = 0.0
@@ -243,16 +268,16 @@ class FleetTotals(NamedTuple):
             self.running + other.running,
             self.listed + other.listed,
             self.replicas + other.replicas,
-            max(self.most, other.most),
+            self.over + other.over,
             self.requests + other.requests,
             self.errors + other.errors,
             max(self.rate, other.rate),
         )
 
 
-def totals(states: Iterable[WorkloadState]) -> FleetTotals:
-    """The totals of some workloads."""
-    stopped_not = running = listed = replicas = most = 0
+def totals(states: Iterable[WorkloadState], limit: int | None = None) -> FleetTotals:
+    """The totals of some workloads. `limit`: the most replicas of one, according to the account."""
+    stopped_not = running = listed = replicas = over = 0
     requests = errors = highest = 0.0
     for state in states:
         listed += 1
@@ -260,13 +285,13 @@ def totals(states: Iterable[WorkloadState]) -> FleetTotals:
         if workload_state.status_group(state) == "up":
             running += 1
             allowed = workload_state.max_replicas(state) or 0
-            replicas, most = replicas + allowed, max(most, allowed)
+            replicas, over = replicas + allowed, over + bool(limit and allowed > limit)
         stats = state.workload.request_stats
         number = models.finite(stats.total_requests) if stats is not None else None
         rate = models.finite(stats.error_rate) if stats is not None else None
         if number is not None and rate is not None and rate <= 100:
             requests, errors, highest = requests + number, errors + number * rate, max(highest, rate)
-    return FleetTotals(stopped_not, running, listed, replicas, most, requests, errors, highest)
+    return FleetTotals(stopped_not, running, listed, replicas, over, requests, errors, highest)
 
 
 def of_account(account: Account, fleet: FleetTotals, now: float) -> Iterator[Indication]:
@@ -307,10 +332,10 @@ def _counting(account: Account, fleet: FleetTotals, subject: str) -> Iterator[In
 
 def _replica_limit(account: Account, fleet: FleetTotals, subject: str) -> Iterator[Indication]:
     limit = account.replicas_limit
-    if not limit or limit < 0 or fleet.replicas <= limit:
+    if not limit or limit < 0 or fleet.replicas <= limit or 0 < fleet.over < MIN_OVER:
         return
-    reading = "replica_limit_other" if fleet.most > limit else "replica_limit_of_workload"
-    text = f"limit {limit}; running workloads may have {fleet.most}, {fleet.replicas} together"
+    reading = "replica_limit_other" if fleet.over else "replica_limit_of_workload"
+    text = f"limit {limit}; {fleet.over} running workloads may have more, all together {fleet.replicas}"
     yield Indication("replica_limit_of_workload", reading, subject, text)
 
 
@@ -335,5 +360,7 @@ def _list_stats(week: RequestTotals, fleet: FleetTotals, subject: str) -> Iterat
             yield Indication("list_error_rate_in_percent", f"list_error_rate_{name}", subject, text)
 
 
-_RATIOS = (("week", 0.8, 1.25), ("longer", 1.5, float("inf")), ("shorter", 0.0, 0.6))
-"""Readings of the window of the list, by its requests divided by those of seven days."""
+_RATIOS = (("week", 0.8, 1.25), ("longer", 1.5, float("inf")))
+"""Readings of the window of the list, by its requests divided by those of seven days. Fewer mean nothing: those to
+deleted workloads may be missing.
+"""

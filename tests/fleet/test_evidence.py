@@ -104,14 +104,19 @@ ONE_CORE = Runtime(container_groups=(Group(replica_count=1, resolved_bundle=Bund
     ],
 )
 def test_a_value_of_cpu_usage(value: float | None, requests: int | None, expected: list[str]) -> None:
-    used = (OtelValue("memory", "bytes"), OtelValue("container.cpu.usage", "nanocores", current_value=value))
+    used = (
+        OtelValue("memory", "bytes"),
+        OtelValue("container.cpu.usage", "nanocores", aggregated_value=value, current_value=value),
+    )
     known = state(workload(runtime=ONE_CORE), usage=used, **window(requests))
     assert part("usage", known) == expected
 
 
 def test_usage_without_a_bundle_or_a_window() -> None:
-    used = (OtelValue("cpu", "nanocores", current_value=400.0),)
+    used = (OtelValue("cpu", "nanocores", aggregated_value=400.0),)
     assert part("usage", state(usage=used, **window(1000))) == []
+    now_idle = (OtelValue("cpu", "nanocores", current_value=400.0),)
+    assert part("usage", state(workload(runtime=ONE_CORE), usage=now_idle, **window(1000))) == []
     assert part("usage", state(workload(runtime=ONE_CORE), usage=used)) == []
     assert part("usage", state(workload(runtime=ONE_CORE))) == []
 
@@ -314,7 +319,7 @@ def test_routes_that_took_another_form_than_expected() -> None:
 # -- accounts
 
 
-FLEET = FleetTotals(not_stopped=8, running=6, listed=10, replicas=20, most=4, requests=9000.0, errors=900.0, rate=0.5)
+FLEET = FleetTotals(not_stopped=8, running=6, listed=10, replicas=20, over=0, requests=9000.0, errors=900.0, rate=0.5)
 
 
 def account(fleet: FleetTotals = FLEET, **facts: Any) -> list[str]:
@@ -337,18 +342,40 @@ def test_the_number_of_active_workloads(reported: int | None, expected: list[str
 
 
 @pytest.mark.parametrize(
-    ("limit", "expected"),
+    ("limit", "over", "expected"),
     [
-        (5, ["replica_limit_of_workload"]),
-        (3, ["replica_limit_other"]),
-        (20, []),
-        (0, []),
-        (-1, []),
-        (None, []),
+        (5, 0, ["replica_limit_of_workload"]),
+        (3, 3, ["replica_limit_other"]),
+        (3, 2, []),  # it may have been lowered since
+        (20, 0, []),
+        (0, 0, []),
+        (-1, 0, []),
+        (None, 0, []),
     ],
 )
-def test_the_limit_of_replicas(limit: int | None, expected: list[str]) -> None:
-    assert account(replicas_limit=limit) == expected
+def test_the_limit_of_replicas(limit: int | None, over: int, expected: list[str]) -> None:
+    assert account(FLEET._replace(over=over), replicas_limit=limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("listed", "requests", "protons", "expected"),
+    [
+        (1000, 3000, ("p",), ["list_window_shorter"]),
+        (1000, 3000, (), ["list_window_shorter"]),
+        (1000, 3000, ("p", "q"), []),  # the list may have the requests to one of them
+        (1000, 1100, ("p",), []),
+        (100, 150, ("p",), []),
+        (None, 3000, ("p",), []),
+        (1000, None, ("p",), []),
+    ],
+)
+def test_a_window_with_more_requests_than_the_list(
+    listed: int | None, requests: int | None, protons: tuple[str, ...], expected: list[str]
+) -> None:
+    known = state(workload(request_stats=RequestStats(total_requests=listed)))
+    read = Window(NOW - 259200, NOW, RequestMetrics(total_requests=requests), protons=protons)
+    assert part("stats_3d", known, value=read) == expected
+    assert part("stats_3d", state(), value=read) == part("stats_3d", known, value=None) == []
 
 
 WEEK, SHARE, PERCENT = "list_window_week", "list_error_rate_fraction", "list_error_rate_percent"
@@ -364,7 +391,7 @@ WEEK, SHARE, PERCENT = "list_window_week", "list_error_rate_fraction", "list_err
         (9000, 900, {"errors": 9000.0}, [WEEK]),  # between both
         (9000, 900, {"rate": 40.0, "errors": 90000.0}, [PERCENT, WEEK]),
         (3000, 300, {}, ["list_window_longer", SHARE]),
-        (90000, 9000, {}, ["list_window_shorter", SHARE]),
+        (90000, 9000, {}, [SHARE]),
         (6500, 0, {}, []),  # between both
         (500, 50, {}, []),
         (None, 50, {}, []),
@@ -387,8 +414,8 @@ def test_the_totals_of_a_fleet() -> None:
         state(workload(status="suspended")),
         state(workload(status="terminated")),
     ]
-    assert evidence.totals(states) == FleetTotals(3, 2, 5, 3, 3, 100.0, 200.0, 2.0)
-    assert evidence.totals(states[:1]).plus(evidence.totals(states[1:])) == evidence.totals(states)
+    assert evidence.totals(states, 2) == FleetTotals(3, 2, 5, 3, 1, 100.0, 200.0, 2.0)
+    assert evidence.totals(states[:1], 2).plus(evidence.totals(states[1:], 2)) == evidence.totals(states, 2)
 
 
 @pytest.mark.parametrize(
