@@ -41,7 +41,9 @@ _COLOUR = re.compile(r"\x1b\[\d*m")
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     add_web_flags(parser)
-    parser.add_argument("file", type=Path, nargs="?", default=Path(DEFAULT), metavar="FILE", help=f"default {DEFAULT}")
+    parser.add_argument(
+        "file", type=Path, nargs="?", default=Path(DEFAULT), metavar="FILE", help=f"default {DEFAULT}; -: stdout"
+    )
     parser.add_argument(
         "--log-file",
         type=Path,
@@ -76,9 +78,15 @@ def run(context: Context) -> int:
     files = {part.name: part.content.encode("utf-8", "backslashreplace") for part in parts}
     files |= {"README.txt": ("\n".join(about) + "\n").encode()}
     files |= {} if recording is None else {f"recording{''.join(options.recording.suffixes[-2:])}": recording}
-    _write(options.file, files)
+    packed = _packed(files)
+    if str(options.file) == "-":
+        sys.stdout.buffer.write(packed)
+        print("\n".join(about), file=sys.stderr)
+        return 0
+    with os.fdopen(os.open(options.file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(packed)
     print("\n".join(about))
-    print(f"written: {options.file} ({options.file.stat().st_size} bytes)")
+    print(f"written: {options.file} ({len(packed)} bytes)")
     return 0
 
 
@@ -90,13 +98,15 @@ def _settings(context: Context) -> Settings:
         return context.settings("planned")
 
 
-def _write(place: Path, files: dict[str, bytes]) -> None:
-    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+def _packed(files: dict[str, bytes]) -> bytes:
+    """The archive."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         for name, content in files.items():
             entry = tarfile.TarInfo(f"workload-exporter-bundle/{name}")
             entry.size, entry.mtime, entry.mode = len(content), int(time.time()), 0o600
             archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
 
 
 def _parts(context: Context, settings: Settings) -> Iterator[_Part]:

@@ -54,16 +54,17 @@ def run(context: Context) -> int:
         names = ", ".join(account.name for account in settings.accounts)
         print(f"workload-exporter: no account is called {options.account}; accounts: {names}", file=sys.stderr)
         return 2
-    found = {each.name: asyncio.run(_verified(context, settings, each)) for each in accounts}
+    found: dict[str, Verified] = {}
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the encoding may lack characters of a value
+    for each in accounts:
+        found[each.name] = asyncio.run(_verified(context, settings, each))
+        if not options.json:
+            print("\n".join(verify_report.text(each.name, each.endpoint, found[each.name])), flush=True)
     if options.json:
         shown = [{"account": each.name, "endpoint": each.endpoint} for each in accounts]
         bodies = [verify_report.as_json(found[each.name]) for each in accounts]
         print(json.dumps({"accounts": [name | body for name, body in zip(shown, bodies, strict=True)]}, indent=2))
-    else:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # the encoding may lack characters of a value
-        for each in accounts:
-            print("\n".join(verify_report.text(each.name, each.endpoint, found[each.name])))
     if options.report is not None:
         options.report.write_text("\n".join(verify_report.report(found)), encoding="utf-8")
     if any(each.failure for each in found.values()):

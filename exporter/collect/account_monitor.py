@@ -88,7 +88,6 @@ class AccountMonitor:
         self._sweeping = asyncio.Lock()
         self._polling: asyncio.Task[None] | None = None
         report.began(clock.wall())
-        report.judged(state.judgement)
         state.select_tags(plan.tags)
         state.use_objectives(plan.objectives)
         if plan.details is not None:
@@ -123,7 +122,8 @@ class AccountMonitor:
         return wall
 
     def start(self) -> None:
-        """Start the poller."""
+        """Start the poller, and show the verdicts about assumptions."""
+        self._report.judged(self.state.judgement)
         if self.poller is not None and self._polling is None:
             self._polling = asyncio.create_task(self.poller.run())
 

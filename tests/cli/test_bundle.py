@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from exporter.cli.bundle import LOG_LINES, own_log, own_metrics, state_summary
+from exporter.cli.main import main
 from exporter.cli.own_texts import OwnTexts
 from exporter.settings.state import StateSettings
 from exporter.simulator import SimulatedApi
@@ -161,6 +162,14 @@ def test_without_a_daemon_the_rest_is_included(tmp_path: Path) -> None:
     assert files["metrics.txt"] == "# The daemon cannot be reached.\n"
     assert json.loads(files["log.txt"])["seconds"] == 0.5
     assert json.loads(files["state.json"]) == {"kind": "memory"}
+
+
+def test_a_bundle_can_be_written_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["bundle", "-", "--web.listen-address=127.0.0.1:1"]) == 0
+    out, err = capfdbinary.readouterr()
+    with tarfile.open(fileobj=io.BytesIO(out)) as archive:
+        assert "workload-exporter-bundle/README.txt" in archive.getnames()
+    assert b"the daemon cannot be reached" in err
 
 
 # -- parts
