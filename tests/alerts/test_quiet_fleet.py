@@ -91,7 +91,12 @@ def outage(begins: float, ends: float, odd: str = "unavailable") -> Callable[[St
     return switch
 
 
-@pytest.mark.parametrize("odd", ["unavailable", "bad-gateway", "throttled", "truncated", "unauthorized"])
+ODD = ("unavailable", "bad-gateway", "throttled", "truncated", "unauthorized")
+
+
+@pytest.mark.parametrize(
+    "odd", ["throttled", *(pytest.param(odd, marks=pytest.mark.exhaustive) for odd in ODD if odd != "throttled")]
+)
 def test_no_receiver_is_notified_about_a_workload_during_an_outage_of_the_api_of_an_hour(odd: str) -> None:
     fleet = Fleet([STORY["healthy"], STORY["autoscaled"], STORY["scaled to zero"]])
     sent = fleet.notified(100 * MINUTE, outage(10 * MINUTE, 70 * MINUTE, odd))

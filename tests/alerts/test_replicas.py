@@ -21,7 +21,14 @@ OF_A_REPLICA = {
 }
 """Alerts about replicas themselves."""
 SHARED = [case for case in CASES if case.alert not in OF_A_REPLICA]
-each_case = pytest.mark.parametrize("case", SHARED, ids=[case.alert for case in SHARED])
+each_case = pytest.mark.parametrize(
+    "case",
+    [
+        # `make test` tries a third of them.
+        pytest.param(case, id=case.alert, marks=pytest.mark.exhaustive if number % 3 else ())
+        for number, case in enumerate(SHARED)
+    ],
+)
 
 
 def _checked(case: Case, found: Iterable[Trial], folder: Path) -> None:
