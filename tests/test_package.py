@@ -90,6 +90,26 @@ def test_the_source_distribution_has_all_that_is_packaged_and_the_locked_version
 
 
 @pytest.mark.long
+def test_commands_work_from_the_wheel_outside_the_repository(built: tuple[Path, Path], tmp_path: Path) -> None:
+    with zipfile.ZipFile(built[1]) as archive:
+        archive.extractall(tmp_path / "installed")
+    assert {place: file.read_bytes() for place, file in asset_files(tmp_path / "installed" / "exporter").items()} == {
+        place: file.read_bytes() for place, file in asset_files().items()
+    }
+    program = (
+        "import exporter; from exporter.cli.main import main; print(exporter.__file__)\n"
+        "for each in ('rules', 'runbook Watchdog', 'dashboards fleet', 'assets export out', 'completion zsh', 'man'):\n"
+        "    assert main(each.split()) == 0, each\n"
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "installed")}
+    command = (sys.executable, "-c", program)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(str(tmp_path / "installed"))
+    assert (tmp_path / "out/alerts/rules.yml").read_bytes() == (ROOT / "alerts/rules.yml").read_bytes()
+
+
+@pytest.mark.long
 def test_the_plain_installation_lacks_what_few_need(built: tuple[Path, Path]) -> None:
     about = metadata(built[1])
     assert about["Version"] == __version__

@@ -278,6 +278,7 @@ with the rights of your token; the exporter itself never does.
 |---|---|
 | folder of the clone, after `make run` | `export PATH="$PWD/.venv/bin:$PATH"` in each shell |
 | the same, for all shells | `ln -sf "$PWD/.venv/bin/workload-exporter" ~/.local/bin/` once |
+| package, with pipx, uv or pip | on the `PATH`, or in `bin` of the environment |
 | container | `docker exec CONTAINER workload-exporter …` |
 | Kubernetes | `kubectl exec deployment/workload-exporter -- workload-exporter …` |
 | Kubernetes, with the Helm chart | `kubectl exec statefulset/workload-exporter -- workload-exporter …` |
