@@ -11,19 +11,22 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from exporter.cli.context import Context
 from exporter.cli.daemon_metrics import print_lines
 from exporter.cli.flags import add_web_flags, duration
 from exporter.cli.terminal import Terminal
-from exporter.cli.top_screen import TopView, lines, pressed, printed, selected
-from exporter.cli.top_sources import DaemonSource, SourceLost, TopSource
-from exporter.cli.top_table import SORTS, Explained, TopTable
+from exporter.cli.top_screen import TRAFFIC_WIDTH, TopView, lines, pressed, printed
+from exporter.cli.top_sources import DaemonSource, TopSource
+from exporter.cli.top_table import SORTS, Explained
 from exporter.cli.web_settings import daemon_address
+from exporter.settings.problems import BadSettings
 
 DUTY = 20
 """A table that takes some time to get is requested again after at least that many times as long."""
 DETAIL_SECONDS = 5.0
+TRAFFIC_SECONDS = 30.0
 TICK_SECONDS = 1.0
 """Times on the screen are that exact."""
 
@@ -62,10 +65,18 @@ def run(context: Context) -> int:
 
 def _source(context: Context) -> TopSource:
     if not context.options.api:
-        return DaemonSource(daemon_address(context))
+        return DaemonSource(daemon_address(context), _metrics_path(context))
     from exporter.cli.top_api import ApiSource  # here: it imports the daemon
 
     return ApiSource(context.settings(), context.reader())
+
+
+def _metrics_path(context: Context) -> str:
+    """Where the daemon serves metrics. Invalid settings do not matter: a daemon keeps its old ones."""
+    try:
+        return context.settings("replaced").web.telemetry_path
+    except BadSettings:
+        return "/metrics"
 
 
 def _no_terminal() -> str:
@@ -77,7 +88,7 @@ def _no_terminal() -> str:
 
 
 def _print_once(source: TopSource, view: TopView) -> int:
-    view = view._replace(table=source.table())
+    view = _traffic(source)(view._replace(table=source.table()))
     print_lines(printed(view, datetime.now(UTC)))
     assert view.table is not None
     return 0 if all(each.listed for each in view.table.accounts) else 1
@@ -100,65 +111,85 @@ def _show(source: TopSource, view: TopView, interval: float) -> None:
                 if after is None:
                     return
                 view = after
-            row = selected(view) if view.page in ("explain", "events") else None
-            requests.want(None if row is None else row.key)
+            key_of_page = view.selected if view.page in ("explain", "events") else None
+            requests.want(key_of_page, traffic=size[0] >= TRAFFIC_WIDTH)
+
+
+Change = Callable[[TopView], TopView]
+"""What an answer changes in the view."""
 
 
 class Requests(threading.Thread):
-    """Requests the table, and the details of one workload, again and again. `wake` is called for each answer."""
+    """Requests the table, and what else is shown, again and again. `wake` is called for each answer."""
 
     def __init__(self, source: TopSource, interval: float, wake: Callable[[], None]) -> None:
         super().__init__(name="requests", daemon=True)
         self._source, self._interval, self._wake = source, interval, wake
-        self._answers: queue.SimpleQueue[tuple[tuple[str, str] | None, TopTable | Explained | str]] = (
-            queue.SimpleQueue()
-        )
+        self._answers = queue.SimpleQueue[Change]()
         self._wanted: tuple[str, str] | None = None
+        self._with_traffic = False
         self._changed = threading.Event()
 
-    def want(self, key: tuple[str, str] | None) -> None:
-        """Request the details of this workload from now on; None: of none."""
-        if key != self._wanted:
-            self._wanted = key
+    def want(self, key: tuple[str, str] | None, *, traffic: bool = False) -> None:
+        """Request the details of this workload from now on, or, with None, of none; and the requests to all."""
+        if (key, traffic) != (self._wanted, self._with_traffic):
+            self._wanted, self._with_traffic = key, traffic
             self._changed.set()
 
     def applied(self, view: TopView) -> TopView:
         """The view with all answers since the last call."""
         while not self._answers.empty():
-            key, answer = self._answers.get()
-            if key is not None:
-                row = selected(view) if view.page else None
-                view = view._replace(details=answer) if row is not None and row.key == key else view  # type: ignore[arg-type]
-            elif isinstance(answer, TopTable):
-                view = view._replace(table=answer, lost=None)
-            else:
-                since = datetime.now(UTC) if view.lost is None else view.lost[0]
-                view = view._replace(lost=(since, str(answer)))
+            view = self._answers.get()(view)
         return view
 
     def run(self) -> None:
-        table_at = details_at = 0.0
+        table_at = details_at = traffic_at = 0.0
         shown: tuple[str, str] | None = None
         while True:
             key = self._wanted
             if key != shown:
                 shown, details_at = key, 0.0
             if key is not None and time.monotonic() >= details_at:
-                self._answer(key, lambda key=key: self._source.details(*key))  # type: ignore[misc]
+                self._answer(partial(_details, self._source, key))
                 details_at = time.monotonic() + DETAIL_SECONDS
             if time.monotonic() >= table_at:
-                began = time.monotonic()
-                self._answer(None, self._source.table)
-                ended = time.monotonic()
-                table_at = ended + max(self._interval, DUTY * (ended - began) if table_at else 0.0)
-            next_at = min(table_at, details_at) if key is not None else table_at
-            if self._changed.wait(max(0.0, next_at - time.monotonic())):
+                took = self._answer(partial(_table, self._source))
+                table_at = time.monotonic() + max(self._interval, DUTY * took if table_at else 0.0)
+            if self._with_traffic and time.monotonic() >= traffic_at:
+                took = self._answer(partial(_traffic, self._source))
+                traffic_at = time.monotonic() + max(TRAFFIC_SECONDS, DUTY * took)
+            times = [table_at, *([details_at] if key is not None else []), *([traffic_at] * self._with_traffic)]
+            if self._changed.wait(max(0.0, min(times) - time.monotonic())):
                 self._changed.clear()
 
-    def _answer(self, key: tuple[str, str] | None, request: Callable[[], TopTable | Explained]) -> None:
-        try:
-            answer: TopTable | Explained | str = request()
-        except SourceLost as error:
-            answer = str(error)
-        self._answers.put((key, answer))
+    def _answer(self, request: Callable[[], Change]) -> float:
+        """Make a request; returns how many seconds it took."""
+        began = time.monotonic()
+        self._answers.put(request())
         self._wake()
+        return time.monotonic() - began
+
+
+def _table(source: TopSource) -> Change:
+    try:
+        table = source.table()
+    except Exception as error:  # noqa: BLE001 — the last table stays, with the reason
+        now, reason = datetime.now(UTC), str(error)
+        return lambda view: view._replace(lost=(now if view.lost is None else view.lost[0], reason))
+    return lambda view: view._replace(table=table, lost=None)
+
+
+def _details(source: TopSource, key: tuple[str, str]) -> Change:
+    try:
+        found: Explained | str = source.details(*key)
+    except Exception as error:  # noqa: BLE001 — shown in its place
+        found = str(error)
+    return lambda view: view._replace(details=found) if view.page and view.selected == key else view
+
+
+def _traffic(source: TopSource) -> Change:
+    try:
+        found = source.traffic()
+    except Exception:  # noqa: BLE001 — a lost source is shown above the table
+        found = {}
+    return lambda view: view._replace(traffic=found)

@@ -6,14 +6,15 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from exporter.cli.top_sources import SourceLost, decoded, path_of
-from exporter.cli.top_table import Explained, TopTable
+from exporter.cli.top_table import Explained, TopTable, TopTraffic, traffic_of
 from exporter.daemon import views
 from exporter.daemon.daemon import Daemon
 from exporter.daemon.prepared import Prepared
+from exporter.daemon.publication import exposition
 from exporter.settings.model import Settings
 from exporter.settings.paging import PagingSettings
 from exporter.settings.traces import TraceSettings
@@ -55,6 +56,9 @@ class ApiSource:
             raise SourceLost(f"{workload_id}: {json.loads(body)['error']}")
         return decoded(body, Explained)
 
+    def traffic(self) -> Mapping[tuple[str, str], TopTraffic]:
+        return self._called(self._traffic())
+
     def close(self) -> None:
         self._called(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -79,6 +83,11 @@ class ApiSource:
     async def _table(self) -> bytes:
         await self._swept.wait()
         return await self._pages.status.json("")
+
+    async def _traffic(self) -> Mapping[tuple[str, str], TopTraffic]:
+        page = exposition(self._settings.metrics)
+        page.update(self._daemon.accounts.visible())
+        return traffic_of(page.text().decode())
 
     async def _close(self) -> None:
         self._sweeping.cancel()

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from exporter.cli.terminal import ScreenLine, ScreenSpan, fitted, padded, width
-from exporter.cli.top_table import SORTS, Explained, TopRow, TopTable
+from exporter.cli.top_table import SORTS, Explained, TopRow, TopTable, TopTraffic
 
 MIN_WIDTH, MIN_HEIGHT = 50, 8
+TRAFFIC_WIDTH = 100
+"""Columns of the screen from which on the requests to workloads are shown."""
 _LEADING_URL = re.compile(r"^https?://\S+ ")
 PageName = Literal["", "explain", "events", "help"]
 
@@ -36,6 +38,7 @@ class TopView(NamedTuple):
     first: int = 0
     page: PageName = ""
     details: Explained | str | None = None
+    traffic: Mapping[tuple[str, str], TopTraffic] = {}
     scroll: int | None = 0
 
 
@@ -77,8 +80,9 @@ Ctrl-L              draw the screen again
 
 !!  an alert condition that is critical is met; ! a warning; i information;
  ?  it needs attention: it has failed, or its state is not known
-FOR   time since its status was first observed; >: it is older
-READY ready replicas / wanted replicas; ?: not known"""
+FOR      time since its status was first observed; >: it is older
+READY    ready replicas / wanted replicas; ?: not known
+REQ/MIN  requests of the last 5 minutes (from 100 columns on); 5XX: server errors"""
 
 
 def pressed(view: TopView, key: str, height: int) -> TopView | None:
@@ -165,13 +169,20 @@ def selected(view: TopView) -> TopRow | None:
 # -- lines
 
 
+class _Context(NamedTuple):
+    """The time, and the requests to workloads."""
+
+    now: datetime
+    traffic: Mapping[tuple[str, str], TopTraffic]
+
+
 class _Column(NamedTuple):
     """A column: its title, its width, the width of the screen from which on it is shown, and its text in a row."""
 
     title: str
     columns: int
     from_width: int
-    text: Callable[[TopRow, datetime], str]
+    text: Callable[[TopRow, _Context], str]
 
 
 def _ready(row: TopRow) -> str:
@@ -181,9 +192,19 @@ def _ready(row: TopRow) -> str:
     return f"{'?' if row.ready is None else row.ready}/{wanted}"
 
 
-def _lasted(row: TopRow, now: datetime) -> str:
+def _per_minute(row: TopRow, context: _Context) -> str:
+    number = context.traffic.get(row.key, TopTraffic()).per_minute
+    return "?" if number is None else f"{number:.0f}" if number >= 10 or number == 0 else f"{number:.1f}"
+
+
+def _server_errors(row: TopRow, context: _Context) -> str:
+    ratio = context.traffic.get(row.key, TopTraffic()).server_errors
+    return "?" if ratio is None else f"{100 * ratio:.1f}%"
+
+
+def _lasted(row: TopRow, context: _Context) -> str:
     """The time since the status was first observed, in at most seven characters."""
-    seconds = max(0, int((now - row.since).total_seconds()))
+    seconds = max(0, int((context.now - row.since).total_seconds()))
     for limit, big, first, small, second in ((86400, 86400, "d", 3600, "h"), (3600, 3600, "h", 60, "m")):
         if seconds >= limit:
             count = seconds // big
@@ -197,9 +218,11 @@ _COLUMNS = (
     _Column("STATUS", 12, 0, lambda row, _: row.status),
     _Column("FOR", 7, 0, _lasted),
     _Column("READY", 6, 0, lambda row, _: _ready(row)),
-    _Column("IMPORTANCE", 10, 100, lambda row, _: row.importance),
-    _Column("OWNER", 14, 130, lambda row, _: row.owner or ""),
-    _Column("ACCOUNT", 12, 120, lambda row, _: row.account),
+    _Column("REQ/MIN", 7, TRAFFIC_WIDTH, _per_minute),
+    _Column("5XX", 6, TRAFFIC_WIDTH, _server_errors),
+    _Column("IMPORTANCE", 10, 110, lambda row, _: row.importance),
+    _Column("OWNER", 14, 145, lambda row, _: row.owner or ""),
+    _Column("ACCOUNT", 12, 130, lambda row, _: row.account),
 )
 _MARK = 3
 _MARKS = {"critical": "!!", "warning": "!", "info": "i"}
@@ -273,7 +296,7 @@ def lines(view: TopView, columns: int, height: int, now: datetime) -> list[Scree
     shown = [*_heading(view, columns), (ScreenSpan(0, fitted(_choice(view, len(rows)), columns)),)]
     shown.append((ScreenSpan(0, padded(_title(columns), columns), "reverse"),))
     for offset, row in enumerate(rows[first : first + room]):
-        shown.append(_row(row, columns, now, first + offset == number))
+        shown.append(_row(row, columns, _Context(now, view.traffic), first + offset == number))
     if not rows and view.table is not None:
         shown.append(
             (ScreenSpan(0, "no workload is shown" if view.words or view.attention else "no workload is listed"),)
@@ -300,12 +323,12 @@ def _title(columns: int) -> str:
     return shown
 
 
-def _row(row: TopRow, columns: int, now: datetime, is_selected: bool) -> ScreenLine:
+def _row(row: TopRow, columns: int, context: _Context, is_selected: bool) -> ScreenLine:
     style = "reverse" if is_selected else ""
     mark = padded(_mark(row), _MARK - 1) + (">" if is_selected else " ")
     spans = [ScreenSpan(0, mark, style or _style(row))]
     for at, column in _columns(columns):
-        text = padded(fitted(column.text(row, now), column.columns), min(column.columns + 1, columns - at))
+        text = padded(fitted(column.text(row, context), column.columns), min(column.columns + 1, columns - at))
         own = _style(row) if column.title in ("STATUS", "PROBLEMS") else ""
         spans.append(ScreenSpan(at, text, style or own))
     return tuple(spans)
@@ -329,10 +352,16 @@ def _page_text(view: TopView, columns: int) -> list[tuple[str, str]]:
     return found or [("nothing in the last 7 days", "")]
 
 
+def _name(view: TopView) -> str:
+    """The name of the workload of a page, also of one that is no longer in the table."""
+    rows = view.table.workloads if view.table is not None else ()
+    return next((row.name for row in rows if row.key == view.selected), view.selected[1] if view.selected else "")
+
+
 def _page(view: TopView, columns: int, height: int) -> list[ScreenLine]:
-    row, room = selected(view), height - 2
+    room = height - 2
     titles = {"help": "keys", "explain": "explain", "events": "events, episodes and alerts (UTC), the latest last"}
-    name = row.name if row is not None and view.page != "help" else "top"
+    name = "top" if view.page == "help" else _name(view)
     text = _page_text(view, columns)
     last = max(0, len(text) - room)
     first = last if view.scroll is None else min(view.scroll, last)
@@ -353,7 +382,8 @@ def printed(view: TopView, now: datetime) -> Iterator[str]:
         yield "".join(span.text for span in line).rstrip()
     texts = {column.title: column.text for column in _COLUMNS}
     texts |= {"ID": lambda row, _: row.workload_id, "PROBLEMS": lambda row, _: row.problems}
-    cells = [("", *texts), *((_mark(row), *(text(row, now) for text in texts.values())) for row in rows)]
+    context = _Context(now, view.traffic)
+    cells = [("", *texts), *((_mark(row), *(text(row, context) for text in texts.values())) for row in rows)]
     safe_cells = [[fitted(cell, 10**6) for cell in line] for line in cells]
     widths = [max(map(width, column)) for column in zip(*safe_cells, strict=True)]
     for texts_of_row in safe_cells:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from exporter.cli.own_server import request_with_login
-from exporter.cli.top_table import Explained, TopTable
+from exporter.cli.top_table import Explained, TopTable, TopTraffic, traffic_of
 from exporter.cli.web_settings import DaemonAddress
 from exporter.errors import ExporterError
 
@@ -22,7 +23,7 @@ class SourceLost(ExporterError):
 
 
 class TopSource(Protocol):
-    """A source; both methods raise `SourceLost`. They are called in a thread, one at a time."""
+    """A source; its methods raise `SourceLost`. They are called in a thread, one at a time."""
 
     name: str
 
@@ -31,6 +32,9 @@ class TopSource(Protocol):
 
     def details(self, account: str, workload_id: str) -> Explained:
         """One workload."""
+
+    def traffic(self) -> Mapping[tuple[str, str], TopTraffic]:
+        """The requests to all workloads, by account and id."""
 
     def close(self) -> None:
         """End what runs for it."""
@@ -44,8 +48,8 @@ def path_of(account: str, workload_id: str) -> tuple[str, str]:
 class DaemonSource:
     """The daemon at an address."""
 
-    def __init__(self, address: DaemonAddress) -> None:
-        self._address = address
+    def __init__(self, address: DaemonAddress, metrics_path: str) -> None:
+        self._address, self._metrics_path = address, metrics_path
         self.name = f"daemon at {address.listen}"
 
     def table(self) -> TopTable:
@@ -55,14 +59,20 @@ class DaemonSource:
         path, query = path_of(account, workload_id)
         return self._decoded(f"/workloads/{path}?{query}", Explained)
 
+    def traffic(self) -> Mapping[tuple[str, str], TopTraffic]:
+        return traffic_of(self._received(self._metrics_path))
+
     def close(self) -> None: ...
 
     def _decoded(self, path: str, kind: type[_T]) -> _T:
+        return decoded(self._received(path, "application/json"), kind)
+
+    def _received(self, path: str, accept: str = "*/*") -> str:
         listen, tls = self._address.listen, self._address.tls
-        status, text = request_with_login(listen, tls, path, timeout=TIMEOUT_SECONDS, accept="application/json")
+        status, text = request_with_login(listen, tls, path, timeout=TIMEOUT_SECONDS, accept=accept)
         if status != 200:
             raise SourceLost(text)
-        return decoded(text, kind)
+        return text
 
 
 def decoded(body: str | bytes, kind: type[_T]) -> _T:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from exporter.cli.daemon_metrics import samples
 from exporter.diagnosis.fleet_table import GROUPS
 
 IMPORTANCES = ("critical", "high", "moderate", "low")
@@ -95,6 +96,38 @@ class Explained(msgspec.Struct, frozen=True):
     at: datetime
     text: str
     timeline: tuple[TopMoment, ...]
+
+
+class TopTraffic(NamedTuple):
+    """Requests to a workload in the last five minutes: how many per minute, and the share of server errors (5xx).
+    None: not known.
+    """
+
+    per_minute: float | None = None
+    server_errors: float | None = None
+
+
+_REQUESTS, _ERRORS = "datarobot_workload_window_requests", "datarobot_workload_window_server_error_ratio"
+_WINDOW, _WINDOW_MINUTES = "5m", 5.0
+
+
+def traffic_of(page: str) -> dict[tuple[str, str], TopTraffic]:
+    """The traffic on a page of /metrics, by account and id of the workload. Only two families are parsed."""
+    found: dict[tuple[str, str], TopTraffic] = {}
+    for name in (_REQUESTS, _ERRORS):
+        family = page.partition(f"# TYPE {name} ")[2].partition("\n# ")[0]
+        lines = (line for line in family.split("\n") if f'window="{_WINDOW}"' in line)
+        for sample in samples("\n".join(lines), (f"{name}{{",)):
+            labels = sample.labels
+            if labels["window"] != _WINDOW:
+                continue
+            key = labels["account"], labels["workload_id"]
+            known = found.get(key, TopTraffic())
+            if name == _REQUESTS:
+                found[key] = known._replace(per_minute=sample.value / _WINDOW_MINUTES)
+            else:
+                found[key] = known._replace(server_errors=sample.value)
+    return found
 
 
 def _importance(row: TopRow) -> int:

@@ -23,7 +23,7 @@ from exporter.cli.top import Requests
 from exporter.cli.top_api import ApiSource
 from exporter.cli.top_screen import TopView
 from exporter.cli.top_sources import SourceLost, decoded
-from exporter.cli.top_table import TopTable
+from exporter.cli.top_table import TopTable, TopTraffic
 from exporter.settings.loader import load
 from exporter.settings.model import Settings
 from exporter.simulator import Simulator
@@ -38,13 +38,22 @@ DETAILS = (
 )
 
 
+METRICS = """\
+# TYPE datarobot_workload_window_requests gauge
+datarobot_workload_window_requests{account="eu",workload="churn",workload_id="id-churn",window="5m"} 600
+datarobot_workload_window_requests{account="eu",workload="churn",workload_id="id-churn",window="1h"} 9
+# TYPE datarobot_workload_window_server_error_ratio gauge
+datarobot_workload_window_server_error_ratio{account="eu",workload="churn",workload_id="id-churn",window="5m"} 0.25
+"""
+
+
 class Served(BaseHTTPRequestHandler):
     """A daemon of which a test decides what it answers."""
 
     table: ClassVar[str] = ""
 
     def do_GET(self) -> None:
-        text = type(self).table if self.path == "/workloads.json" else DETAILS
+        text = {"/workloads.json": type(self).table, "/metrics": METRICS}.get(self.path, DETAILS)
         self.send_response(200 if text else 503)
         self.end_headers()
         self.wfile.write(text.encode("utf-8", "surrogatepass"))
@@ -142,7 +151,7 @@ def test_the_fleet_is_shown_live_and_keys_choose_explain_and_follow(tmux: Callab
         terminal.press("Escape")
         terminal.until("churn", "sort: worst", absent="filter:")
         terminal.call("resize-window", "-x", "110", "-y", "12")
-        assert len(terminal.until("IMPORTANCE", "q quit").rstrip("\n").splitlines()) == 12
+        assert len(terminal.until("REQ/MIN", "120     25.0%", "IMPORTANCE", "q quit").rstrip("\n").splitlines()) == 12
         terminal.press("q")
         assert "churn" not in terminal.until("before", "status 0")
 
@@ -177,7 +186,7 @@ def test_without_a_terminal_or_with_once_the_table_is_printed() -> None:
     with daemon(0, body()) as address:
         status, out, err = run("top", "--once", f"--web.listen-address={address}", "--filter=churn")
         assert (status, err) == (0, "")
-        assert out.splitlines()[-2].startswith("!!  churn ")
+        assert re.match(r"!!  churn +errored .* 120 +25.0% ", out.splitlines()[-2])
         assert out.splitlines()[-1] == "1 workloads, 1 need attention"
         status, again, err = run("top", f"--web.listen-address={address}", "--filter=churn")
         assert (status, err) == (
@@ -255,6 +264,9 @@ class Answers:
             raise SourceLost("not yet")
         return decoded(body(FLEET[:1]), TopTable)
 
+    def traffic(self) -> dict[tuple[str, str], TopTraffic]:
+        return {("eu", "id-churn"): TopTraffic(7.0, 0.5)}
+
     def details(self, account: str, workload_id: str) -> Any:
         raise SourceLost(f"{account} {workload_id} is gone")
 
@@ -278,8 +290,9 @@ def test_the_time_since_which_a_source_is_lost_is_that_of_its_first_failure() ->
         shown = requests.applied(shown)
     assert shown.lost is None
     page = view()._replace(page="explain", selected=("eu", "id-churn"))
-    requests.want(("eu", "id-churn"))
-    while page.details is None and time.monotonic() < deadline:
+    requests.want(("eu", "id-churn"), traffic=True)
+    while not (page.details and page.traffic) and time.monotonic() < deadline:
         woken.wait(0.1)
         page = requests.applied(page)
     assert page.details == "eu id-churn is gone"
+    assert page.traffic == {("eu", "id-churn"): TopTraffic(7.0, 0.5)}

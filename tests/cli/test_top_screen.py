@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from exporter.cli.terminal import as_text, width
 from exporter.cli.top_screen import TopView, chosen, lines, pressed, printed, selected
 from exporter.cli.top_sources import SourceLost, decoded
-from exporter.cli.top_table import SORTS, Explained, TopTable
+from exporter.cli.top_table import SORTS, Explained, TopTable, TopTraffic, traffic_of
 from tests.goldens import check_golden
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "top"
@@ -110,8 +110,37 @@ def test_a_screen_of_80_by_24_characters(name: str) -> None:
     check_golden(GOLDEN / f"{name.replace(' ', '-')}.txt", as_text(lines(SCREENS[name], 80, 24, NOW)))
 
 
+TRAFFIC = {
+    ("eu", "id-churn"): TopTraffic(1234.4, 0.25),
+    ("eu", "id-scaled"): TopTraffic(0.8),
+    ("eu", "id-lost"): TopTraffic(0.0, 0.0),
+}
+
+
 def test_a_wide_screen_has_more_columns() -> None:
-    check_golden(GOLDEN / "wide.txt", as_text(lines(view(), 140, 24, NOW)))
+    check_golden(GOLDEN / "wide.txt", as_text(lines(view(traffic=TRAFFIC), 150, 24, NOW)))
+
+
+def test_the_requests_are_those_of_the_last_five_minutes() -> None:
+    labels = 'account="eu",workload="a,window=\\"5m\\"}",workload_id'
+    page = (
+        "# TYPE datarobot_workload_window_requests_other gauge\n"
+        f'datarobot_workload_window_requests_other{{{labels}="w1",window="5m"}} 1\n'
+        "# HELP datarobot_workload_window_requests x\n# TYPE datarobot_workload_window_requests gauge\n"
+        f'datarobot_workload_window_requests{{{labels}="w1",window="5m"}} 50\n'
+        f'datarobot_workload_window_requests{{{labels}="w1",window="1h"}} 60\n'
+        "# TYPE datarobot_workload_window_server_error_ratio gauge\n"
+        f'datarobot_workload_window_server_error_ratio{{{labels}="w2",window="5m"}} 0.5\n'
+    )
+    assert traffic_of(page) == {("eu", "w1"): TopTraffic(10.0), ("eu", "w2"): TopTraffic(None, 0.5)}
+    assert traffic_of("") == {}
+
+
+def test_a_page_stays_with_its_workload_when_that_is_no_longer_in_the_table() -> None:
+    page = after(view(), "down", "enter")._replace(details=EXPLAINED)
+    gone = page._replace(table=decoded(body(FLEET[:1]), TopTable))
+    heading = as_text(lines(gone, 80, 24, NOW)).splitlines()[0]
+    assert heading.startswith("id-a-name-that-is-longer-than-its-column: explain")
 
 
 def test_the_printed_table_has_all_columns_in_full() -> None:
