@@ -269,7 +269,7 @@ class OtelValue(ApiObject, frozen=True):
         return self.snake_aggregated if self.aggregated_value is None else self.aggregated_value
 
 
-_UNITS: dict[str, float] = {
+UNITS: dict[str, float] = {
     "bytes": 1.0,
     "by": 1.0,
     "cores": 1.0,
@@ -281,6 +281,7 @@ _UNITS: dict[str, float] = {
     "seconds": 1.0,
     "milliseconds": 1e-3,
 }
+"""Units of resource usage, and what one is in the base unit."""
 
 
 def base_value(unit: str | None, value: Number | None, most: float | None = None) -> float | None:
@@ -288,7 +289,7 @@ def base_value(unit: str | None, value: Number | None, most: float | None = None
 
     `most` is the maximum possible usage in the base unit: more than twice that means a misunderstood unit.
     """
-    factor = _UNITS.get(folded(unit))
+    factor = UNITS.get(folded(unit))
     if factor is None or value is None or not math.isfinite(value) or value < 0:
         return None
     converted = value * factor

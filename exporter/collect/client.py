@@ -26,6 +26,7 @@ from exporter.failures import MARGIN_BYTES, beginning, date, detail, failure_of,
 from exporter.failures import MAX_BODY_BYTES as MAX_ERROR_BYTES
 from exporter.fleet.pauses import LIST, Pause
 from exporter.http_client import HttpClient
+from exporter.recording.lines import Exchange
 from exporter.redaction import Secrets
 from exporter.telemetry.sweep_trace import attempted
 from exporter.threads import calculated
@@ -48,6 +49,7 @@ ROOTS = ("/workloads", "/version", "/workloads/{id}")
 HOST_ROUTES = frozenset({"/config"})
 """Routes that are not below ``/api/v2``; they need no token and get none."""
 
+NO_HEADERS: Mapping[str, str] = {}
 _ID = re.compile(r"(?!\.+\Z)[\w.:~-]{1,128}", re.ASCII)
 """Ids that are sent. Others, such as ``..``, could make the path that of another route, here or in a proxy."""
 
@@ -135,7 +137,8 @@ class Client:
     `base` is ``https://HOST/api/v2``. `token` is called for every request, and after a 401 once more when `renew` has
     read it from its file: a token that was replaced is used at once. `rate` is in requests per second, evenly spaced,
     retries included; `concurrency` in requests at once; `timeout` in seconds for a whole request. The token and all
-    `secrets` are removed from responses before anything reads them. `steady` and `pause` are the clock and the sleep.
+    `secrets` are removed from responses before anything reads them. `record` gets every request with its response, and
+    the response's Date header in seconds since the epoch. `steady` and `pause` are the clock and the sleep.
 
     After a refusal (429, or 503 with Retry-After) requests are paused according to `exporter.fleet.pauses`. A request
     for the workload list waits for the end of a pause of up to `timeout` seconds, any other of up to `patience`
@@ -158,13 +161,14 @@ class Client:
         body_limit: int = MAX_BODY_BYTES,
         user_agent: str = "workload-exporter",
         transport: httpx.AsyncBaseTransport | None = None,
+        record: Callable[[Exchange, float | None], None] | None = None,
         steady: Callable[[], float] = time.monotonic,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._base, self._token, self._observer, self._renew = base, token, observer, renew
         self._timeout, self._body_limit = timeout, body_limit
         self._secrets = secrets or Secrets()
-        self._steady, self._pause = steady, pause
+        self._steady, self._pause, self._record = steady, pause, record
         self._budget = RequestBudget(rate, concurrency)
         self._patience = patience
         self._routes: dict[str, _Route] = {}
@@ -351,6 +355,9 @@ class Client:
             response = await self._send(http, request.route, url, request.params, token)
         except ApiError as error:
             attempted(request.route, self._steady() - began, error.status, resend, error.reason)
+            if not error.status:
+                unread = error.reason in ("decode", "too_large")
+                self._recorded(request.route, url, request.params, *((200, b"-") if unread else (0, b"")))
             raise
         attempted(request.route, response.seconds, response.status, resend)
         for endpoint in self._budget.pauses.succeeded(request.route, request.ids, began):
@@ -382,10 +389,19 @@ class Client:
         finally:
             self._observer.request(route, code, self._steady() - began)
         self._observer.received(route, len(body))
+        clean = self._secrets.clean
+        body = beginning(body, clean) if failed else await calculated(clean, body)
+        self._recorded(route, url, params, response.status_code, body, response.headers)
         if failed:
-            raise _refused(route, response, beginning(body, self._secrets.clean))
-        body = await calculated(self._secrets.clean, body)
+            raise _refused(route, response, body)
         return ApiResponse(response.status_code, body, date(response.headers.get("date")), self._steady() - began)
+
+    def _recorded(
+        self, route: str, url: str, params: Params, status: int, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> None:
+        if self._record is not None:
+            path = url.removeprefix(self._base.removesuffix("/api/v2"))
+            self._record(Exchange(route, path, params, status, headers, body), date(headers.get("date")))
 
     async def _body(self, route: str, response: httpx.Response, limit: int) -> bytes:
         """The body. Of a response that means failure, as much as is used: its status counts, whatever its body is."""

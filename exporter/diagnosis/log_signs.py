@@ -222,7 +222,7 @@ SIGNS = (
 _LOG = re.compile(r"(?<!activity )\blogs?\b")
 _ACCESS = re.compile(r"\b(?:get|post|put|patch|delete|head|options) \S+ http/\d")
 """A line about a request that the application itself answered, such as one refused to a caller."""
-_OTHER_ERROR = _sign(
+OTHER_ERROR = _sign(
     "another error",
     r"^(?!\s).*(?:error|exception)\b",
     r"^(?!\s).*\b(?:fatal|critical|failed|failure|cannot|unable to|could not|abort|aborted|aborting)\b",
@@ -242,10 +242,10 @@ def is_worth_reading(next_step: str) -> bool:
 
 def log_signs(records: Sequence[LogRecord]) -> LogSigns:
     """The signs in lines of a log, newest first. Lines that record a request to the application itself are no signs."""
-    lines = [(_sign_of(each.text[:MAX_CHARACTERS].lower()), timestamp(each.timestamp)) for each in records if each.text]
+    lines = [(sign_of(each.text[:MAX_CHARACTERS].lower()), timestamp(each.timestamp)) for each in records if each.text]
     times_by_sign: dict[Sign, list[float | None]] = {}
     for sign, at in lines:
-        if sign is not None and sign is not _OTHER_ERROR:
+        if sign is not None and sign is not OTHER_ERROR:
             times_by_sign.setdefault(sign, []).append(at)
     order = sorted(
         times_by_sign, key=lambda sign: (not sign.error, sign.generic, -len(times_by_sign[sign]), SIGNS.index(sign))
@@ -254,12 +254,13 @@ def log_signs(records: Sequence[LogRecord]) -> LogSigns:
     return LogSigns(len(lines), tuple(found), _newest([at for _, at in lines]), _dominant(lines))
 
 
-def _sign_of(line: str) -> Sign | None:
+def sign_of(line: str) -> Sign | None:
+    """The sign in a line, given in lower case, or `OTHER_ERROR`."""
     if _ACCESS.search(line):
         return None
     found = next((each for each in SIGNS if each.pattern.search(line)), None)
-    if found is None and _OTHER_ERROR.pattern.search(line) and not _CONSEQUENCE.search(line):
-        return _OTHER_ERROR
+    if found is None and OTHER_ERROR.pattern.search(line) and not _CONSEQUENCE.search(line):
+        return OTHER_ERROR
     return found
 
 
@@ -276,7 +277,7 @@ def _dominant(lines: Sequence[tuple[Sign | None, float | None]]) -> str:
     place, first, at = places[0]
     share = sum(sign is first for _, sign, _ in places) / len(places)
     near = place <= MAX_AFTER and at is not None and newest - at <= OLDER
-    return first.shows if near and share >= DOMINANT_SHARE and first is not _OTHER_ERROR else ""
+    return first.shows if near and share >= DOMINANT_SHARE and first is not OTHER_ERROR else ""
 
 
 def _newest(times: Sequence[float | None]) -> float | None:

@@ -99,10 +99,10 @@ def timeline(
     return paged(simulator, play)
 
 
-def paged(simulator: Any, play: Callable[[Stage, Pager], Any]) -> tuple[Notified, ...]:
+def paged(simulator: Any, play: Callable[[Stage, Pager], Any], **facts: Any) -> tuple[Notified, ...]:
     """All notifications of a play, to a receiver of what is critical and what is a warning.
 
-    `simulator`: the simulated API, or any other server that responds like it.
+    `simulator`: the simulated API, or any other server that responds like it. `facts`: of the stage.
     """
     sent: list[Notified] = []
 
@@ -128,5 +128,5 @@ def paged(simulator: Any, play: Callable[[Stage, Pager], Any]) -> tuple[Notified
         )
         await play(stage, pager)
 
-    played(staged, simulator)
+    played(staged, simulator, **facts)
     return tuple(sent)
