@@ -128,6 +128,17 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         needed=2,
     ),
     Assumption(
+        "drafts_are_stopped",
+        "The platform stops a draft at the end of its time, and does not delete it.",
+        "DataRobotWorkloadVanished",
+        "What a draft is within 15 minutes of the end of its time: listed as stopped, or no longer found (404).",
+        (
+            Reading("drafts_are_stopped", "a workload that is deleted then has vanished"),
+            Reading("drafts_are_deleted", "a draft that is deleted then has not vanished"),
+        ),
+        needed=2,
+    ),
+    Assumption(
         "nanocores_are_billionths",
         "A CPU usage in `nanocores` is in billionths of a core.",
         "`datarobot_workload_cpu_usage_cores`, `datarobot_workload_autoscaling_load_ratio`, waste and bundles that fit",

@@ -283,6 +283,8 @@ class AccountMonitor:
         """Judge the assumptions that a sweep can decide."""
         now = self._wall()
         found = [each for before, after in self.state.changes for each in evidence.of_change(before, after, now)]
+        found += [each for state in self.state.answered for each in evidence.of_gone(state)]
+        self.state.answered.clear()
         found += evidence.of_routes(self.client.other_forms, now)
         if decided := self.state.judge(found):
             self._report.judged(self.state.judgement, decided)

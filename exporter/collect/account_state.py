@@ -54,9 +54,9 @@ class AccountState:
     """The snapshot of one account, its account-wide details, and which of it is not written yet.
 
     `skew`: the estimated offset of the API's clock. `use`: resource totals of the last complete sweep. `admission`:
-    which names and values of the selected tags become labels. `judgement`: what is known about the assumptions.
-    `is_whole`: whether the last list had only workloads that are monitored here. `changes`: workloads of which the last
-    sweep showed another status, before and after.
+    which names and values of the selected tags become labels. `is_whole`: whether the last list had only workloads that
+    are monitored here. `judgement`: what is known about the assumptions. For it are `changes`: workloads of which the
+    last sweep showed another status, before and after; and `answered`: vanished workloads that were requested since.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -73,6 +73,7 @@ class AccountState:
         self.judgement = Judgement()
         self.is_whole = False
         self.changes: tuple[tuple[WorkloadState, WorkloadState], ...] = ()
+        self.answered: list[WorkloadState] = []
         self._tags, self.admission = TagSelection(), Admission()
         self._drift: float | None = None
         self._applying = False
@@ -275,7 +276,8 @@ class AccountState:
         if state is not None:
             # Kept in the ledger, so that after a restart it does not count as deleted.
             ledger = hidden(state.ledger) if reason in ("forbidden", "found") else state.ledger
-            self._gone[workload_id] = state._replace(gone_because=reason, ledger=ledger)
+            self._gone[workload_id] = answered = state._replace(gone_because=reason, ledger=ledger)
+            self.answered.append(answered)
 
     def add_history(self, workload_id: str, entry: HistoryEntry, now: float) -> None:
         """Add an entry to the history of a workload that is known, listed or not."""

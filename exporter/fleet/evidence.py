@@ -14,7 +14,7 @@ from exporter.api.assumptions import Indication
 from exporter.api.details import Event, Quota, RequestTotals, id_time
 from exporter.api.models import DRAFT_LIFETIME_SECONDS
 from exporter.fleet import usage, workload_state
-from exporter.fleet.workload_state import Account, Window, WorkloadState
+from exporter.fleet.workload_state import DRAFT_SLACK_SECONDS, Account, Window, WorkloadState
 
 MIN_REQUESTS = 200
 """Requests of a window below which its quantiles may be equal by chance."""
@@ -26,8 +26,8 @@ MIN_TOTAL, MIN_FAILED = 1000, 50
 """Requests, and failed ones, of an account below which its totals are not compared."""
 MIN_OVER = 3
 """Workloads over the limit of replicas below which it may have been lowered since they were created."""
-DRAFT_SLACK_SECONDS, DRAFT_LATE_SECONDS = 900.0, 1800.0
-"""By how much the stop of a draft may differ from the expected time, and after which time it should be stopped."""
+DRAFT_LATE_SECONDS = 1800.0
+"""Time after its end at which a draft should be stopped."""
 REPORT_SECONDS = 1800.0
 """After which time a report that is made at an interval would have a new time."""
 HOUR_SECONDS = 3600.0
@@ -171,11 +171,20 @@ def of_change(before: WorkloadState, after: WorkloadState, now: float) -> Iterat
     if times is None:
         return
     near = [abs(now - at - DRAFT_LIFETIME_SECONDS) <= DRAFT_SLACK_SECONDS for at in times]
+    if any(near):
+        text = f"its status became {workload_state.status_group(after)} at the end of its time"
+        yield Indication("drafts_are_stopped", "drafts_are_stopped", f"{before.workload.id} {times[0]:.0f}", text)
     if near[0] != near[1]:
         reading = "draft_time_from_start" if near[0] else "draft_time_from_creation"
         text = f"stopped {(now - times[0]) / HOUR_SECONDS:.1f} h after its start, "
         text += f"{(now - times[1]) / HOUR_SECONDS:.1f} h after its creation"
         yield Indication("draft_time_from_start", reading, f"{before.workload.id} {times[0]:.0f}", text)
+
+
+def of_gone(state: WorkloadState) -> Iterator[Indication]:
+    """Evidence in the response for a workload that is no longer listed: the deletion of a draft."""
+    if state.gone_because == "not_found" and workload_state.ended_as_draft(state):
+        yield Indication("drafts_are_stopped", "drafts_are_deleted", state.workload.id, "404 at the end of its time")
 
 
 def _restarted(state: WorkloadState) -> Iterator[Indication]:

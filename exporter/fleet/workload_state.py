@@ -34,6 +34,8 @@ WINDOWS = {
 """Windows of statistics, in seconds."""
 
 
+DRAFT_SLACK_SECONDS = 900.0
+"""By how much the end of a draft may differ from the expected time."""
 SINCE_RESET = 0.125
 """Least part of a window that has to be after the last reset of the statistics."""
 
@@ -398,6 +400,12 @@ def draft_expiry(state: WorkloadState) -> float | None:
     expiry = began + models.DRAFT_LIFETIME_SECONDS
     # A draft that is alive eight hours after its creation was restarted: its proton reports when.
     return expiry if proton is not None or expiry >= state.ledger.since else None
+
+
+def ended_as_draft(state: WorkloadState) -> bool:
+    """Whether a workload vanished when the time of a draft was over."""
+    expiry = draft_expiry(state)
+    return state.vanished is not None and expiry is not None and abs(state.vanished - expiry) <= DRAFT_SLACK_SECONDS
 
 
 def unsteady(state: WorkloadState) -> bool:

@@ -153,6 +153,8 @@ def _recovering_since(view: View) -> Samples:
 def _vanished(view: View) -> Samples:
     if view.state.vanished is None:
         return ()
+    if "drafts_are_deleted" in view.state.readings and workload_state.ended_as_draft(view.state):
+        return ()
     return (
         ((closed(models.folded(view.workload.status), models.STATUSES), view.state.gone_because), view.state.vanished),
     )
@@ -253,7 +255,7 @@ LISTED: tuple[Family, ...] = (
         _vanished,
         labels=("status", "answer"),
         source="observed, GET /workloads/{id}",
-        absence="the workload is listed, or vanished more than an hour ago",
+        absence="the workload is listed, vanished more than an hour ago, or was a draft that the API deletes then",
         stability="experimental",
         profile="minimal",
         reads=("workload", "vanished"),

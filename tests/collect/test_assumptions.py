@@ -79,6 +79,7 @@ def test_an_api_that_answers_as_assumed_confirms_what_a_quarter_of_an_hour_can_s
     assert {row.id for row in ASSUMPTIONS} - confirmed == {
         "replica_limit_of_workload",
         "draft_time_from_start",
+        "drafts_are_stopped",
         "start_resets_running_since",
     }
     assert judged.warned == []
@@ -127,6 +128,8 @@ def test_metrics_are_right_in_both_readings(fleets: dict[str, Judged], caplog: p
             60,
             "draft",
         ),
+        ("", "drafts_are_stopped", "drafts_are_stopped", 12 * MINUTE, 60, "draft"),
+        ("", "drafts_are_stopped", "drafts_are_deleted", 14 * MINUTE, 60, "deleted"),
         ("", "start_resets_running_since", "start_resets_running_since", 30 * MINUTE, 1, "restarts"),
         ("never-restarted", "start_resets_running_since", "start_keeps_running_since", 30 * MINUTE, 1, "restarts"),
         ("", "zero_replicas_without_start", "zero_replicas_starting", 1.3 * HOUR, 1, "asleep"),
@@ -147,8 +150,9 @@ def test_an_assumption_that_takes_a_story_of_its_own(
     )
     asleep = BY_NAME["scaled to zero"]._replace(steps=(StoryStep(FOREVER, "launching", NONE, serves=False),))
     draft = BY_NAME["draft about to end"]
+    deleted = draft._replace(steps=(draft.steps[0], StoryStep(4 * HOUR, "stopped", listed=False)))
     draft = draft._replace(steps=(draft.steps[0], draft.steps[1]._replace(seconds=4 * HOUR)))
-    played_story = {"restarts": restarts, "asleep": asleep, "draft": draft}.get(story, story)
+    played_story = {"restarts": restarts, "asleep": asleep, "draft": draft, "deleted": deleted}.get(story, story)
     judged = Judged(caplog, until, 3, stories=(played_story,) * 3, speed=speed, odd={odd} - {""})
     assert judged.readings[assumption] == reading
     is_assumed = BY_ID[assumption].readings[0].name == reading

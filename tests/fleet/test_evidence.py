@@ -14,7 +14,7 @@ from exporter.fleet import evidence
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark
 from exporter.fleet.evidence import FleetTotals
 from exporter.fleet.ledger import Ledger
-from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
+from exporter.fleet.workload_state import Account, Details, Window, WorkloadState, ended_as_draft
 from exporter.timestamps import rfc3339
 from tests.make import replica
 
@@ -193,10 +193,10 @@ def test_a_draft_that_runs(known: WorkloadState, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        (draft(12, 8), "stopped", ["draft_time_from_start"]),
-        (draft(12, 8), "stopping", ["draft_time_from_start"]),
-        (draft(8, 4), "stopped", ["draft_time_from_creation"]),
-        (draft(8.1, 8), "stopped", []),  # fits both
+        (draft(12, 8), "stopped", ["drafts_are_stopped", "draft_time_from_start"]),
+        (draft(12, 8), "stopping", ["drafts_are_stopped", "draft_time_from_start"]),
+        (draft(8, 4), "stopped", ["drafts_are_stopped", "draft_time_from_creation"]),
+        (draft(8.1, 8), "stopped", ["drafts_are_stopped"]),  # at a time that fits both
         (draft(3, 2), "stopped", []),  # somebody stopped it
         (draft(12, 8), "errored", []),
         (draft(12, 8, "launching"), "stopped", []),
@@ -205,6 +205,24 @@ def test_a_draft_that_runs(known: WorkloadState, expected: list[str]) -> None:
 )
 def test_a_workload_that_stops(before: WorkloadState, after: str, expected: list[str]) -> None:
     assert found(evidence.of_change(before, state(workload(status=after)), NOW)) == expected
+
+
+@pytest.mark.parametrize(
+    ("known", "answer", "expected"),
+    [
+        (draft(12, 8), "not_found", ["drafts_are_deleted"]),
+        (draft(12, 8), "forbidden", []),
+        (draft(12, 8), "", []),
+        (draft(12, 5), "not_found", []),
+        (draft(12, 8, kind="locked"), "not_found", []),
+    ],
+)
+def test_a_workload_that_is_no_longer_listed(known: WorkloadState, answer: str, expected: list[str]) -> None:
+    assert found(evidence.of_gone(known._replace(vanished=NOW, gone_because=answer))) == expected
+
+
+def test_a_workload_that_is_listed_has_not_ended() -> None:
+    assert not ended_as_draft(draft(12, 8))
 
 
 # -- starts

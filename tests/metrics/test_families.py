@@ -5,6 +5,7 @@ import pytest
 from exporter.api.details import ComputeBundle, OtelValue, Quota, QuotaRule, RequestMetrics
 from exporter.api.models import (
     Allocation,
+    Artifact,
     Autoscaling,
     Bundle,
     ContainerRuntime,
@@ -82,6 +83,23 @@ def scaled(**policies: float | None) -> Workload:
 )
 def test_samples_of_a_workload(name: str, workload: Workload, samples: Samples) -> None:
     assert samples_of_family(name, workload) == samples
+
+
+@pytest.mark.parametrize(
+    ("readings", "vanished", "samples"),
+    [
+        (frozenset(), 8 * 3600.0, 1),
+        (frozenset({"drafts_are_deleted"}), 8 * 3600.0, 0),
+        (frozenset({"drafts_are_deleted"}), 5 * 3600.0, 1),
+    ],
+)
+def test_a_draft_that_the_api_deletes_at_its_end_has_not_vanished(
+    readings: frozenset[str], vanished: float, samples: int
+) -> None:
+    draft = Workload(id="w", status="running", artifact=Artifact(status="draft"), created_at="1970-01-01T00:00:01Z")
+    gone = sight(draft, 20.0, 10.0, vanished=vanished, readings=readings)
+    place = next(n for n, family in enumerate(FAMILIES) if family.name.endswith("_vanished_timestamp_seconds"))
+    assert len(samples_of(FAMILIES, gone)[place]) == samples
 
 
 @pytest.mark.parametrize(("status", "label"), [("ERRORED", "errored"), ("Hibernating", "other"), (None, "unknown")])
