@@ -173,12 +173,17 @@ def test_a_lost_source_is_shown_with_its_time_above_the_last_table_until_it_is_b
 
 
 @pytest.mark.real
-def test_a_signal_ends_it_with_the_terminal_as_it_was(tmux: Callable[..., Tmux]) -> None:
+def test_a_signal_suspends_or_ends_it_with_the_terminal_as_it_was(tmux: Callable[..., Tmux]) -> None:
     with daemon(0, body()) as address:
         terminal = tmux(f"--web.listen-address={address}", NO_COLOR="1")
         terminal.until("churn")
         assert not re.search(r"\x1b\[[0-9;]*3[0-7]", terminal.call("capture-pane", "-p", "-e"))
-        os.kill(int(terminal.number.read_text()), signal.SIGTERM)
+        number = int(terminal.number.read_text())
+        os.kill(number, signal.SIGTSTP)
+        terminal.until("before", absent="churn")
+        os.kill(number, signal.SIGCONT)
+        terminal.until("churn", absent="before")
+        os.kill(number, signal.SIGTERM)
         terminal.until("before", "status 143", absent="churn")
 
 
