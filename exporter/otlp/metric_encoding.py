@@ -214,7 +214,7 @@ def _families(page: ServedPage) -> Iterator[_Family]:
         header, samples = list[bytes](), list[bytes]()
         for line in (b"# HELP " + part).splitlines(keepends=True):
             (header if line.startswith(b"# ") else samples).append(line)
-        yield _family(b"".join(header), (b"".join(samples),), own=True)
+        yield _family(b"".join(header), tuple(filter(None, [b"".join(samples)])), own=True)
 
 
 class Encoder:

@@ -206,6 +206,10 @@ def test_a_request_has_the_resource_and_the_scope_and_is_split_by_size() -> None
     assert decoded(whole.halves()) == decoded([whole])
 
 
+def test_a_family_without_samples_is_left_out() -> None:
+    assert Stage().push(family("a", "gauge") + family("b", "counter") + family("c", "histogram")) == []
+
+
 # -- starts
 
 OBJECTIVE = Objective(0.999, None, None, None)
