@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import NamedTuple
 
 from exporter.alerting.subjects import AccountFleet, SweepStatus
@@ -281,11 +282,13 @@ class AccountMonitor:
 
     def _judge(self) -> None:
         """Judge the assumptions that a sweep can decide."""
-        now = self._wall()
-        found = [each for before, after in self.state.changes for each in evidence.of_change(before, after, now)]
-        found += [each for state in self.state.answered for each in evidence.of_gone(state)]
+        now, answered = self._wall(), [*self.state.answered]
         self.state.answered.clear()
-        found += evidence.of_routes(self.client.other_forms, now)
+        found = chain(
+            *(evidence.of_change(before, after, now) for before, after in self.state.changes),
+            *map(evidence.of_gone, answered),
+            evidence.of_routes(self.client.other_forms, now),
+        )
         if decided := self.state.judge(found):
             self._report.judged(self.state.judgement, decided)
 

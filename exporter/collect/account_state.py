@@ -20,6 +20,7 @@ from exporter.fleet.objectives import Objective, ObjectiveRow, objective_of
 from exporter.fleet.reconcile import Observed, Snapshot, Sweep, ledgers, observed, step
 from exporter.fleet.tag_labels import Admission, TagSelection, admitted, census, oldest, tag_labels
 from exporter.fleet.workload_state import NO_PRICES, Account, Costs, WorkloadState
+from exporter.log import log
 from exporter.metrics.account_families import Use, use
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import EpisodeTrace, settled
@@ -218,8 +219,16 @@ class AccountState:
         self._set_account_values(tuple(self._workloads))
 
     def judge(self, evidence: Iterable[Indication]) -> tuple[Assumption, ...]:
-        """Use more evidence about the API; returns the assumptions about which it decides something new."""
-        before, after = self.judgement, self.judgement.after(evidence)
+        """Use more evidence about the API; returns the assumptions about which it decides something new.
+
+        Evidence that cannot be found, by a bug of the exporter, is logged: the response itself must count all the same.
+        """
+        before = self.judgement
+        try:
+            after = before.after(evidence)
+        except Exception:
+            log.exception("assumptions could not be judged")
+            return ()
         if after is before:
             return ()
         self.judgement = after

@@ -1,10 +1,12 @@
 """A sweep is applied to the state of an account in small steps, between which details are polled."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.api.assumptions import Indication
 from exporter.api.models import Tag, Workload
 from exporter.collect.account_state import STEP_WORKLOADS, AccountState
 from exporter.fleet.history import HistoryEntry
@@ -172,3 +174,14 @@ def test_workloads_have_the_objective_that_the_settings_in_force_demand() -> Non
     assert objectives(state) == [None, None, 0.8, None]
     state.use_objectives(())
     assert objectives(state) == [None, None, None, None]
+
+
+def test_evidence_that_cannot_be_found_is_logged_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> Iterator[Indication]:
+        yield Indication("quotas_of_workloads", "quotas_refused", "w", "400")
+        raise ZeroDivisionError
+
+    state = AccountState(Snapshot("acme"))
+    before = state.judgement
+    assert (state.judge(broken()), state.judgement is before) == ((), True)
+    assert "assumptions could not be judged" in caplog.text
