@@ -32,6 +32,7 @@ def said(name: str) -> list[Said]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["crash loop", "reverted replacement", "deleted"])
 def test_the_commentary_on_a_story(name: str) -> None:
     text = "".join(f"{line}\n" for each in said(name) for line in lines(each))
