@@ -1,6 +1,7 @@
 """The wheel and the source distribution: the same bytes from every build, and everything inside that a user needs."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from exporter import __version__
 from exporter.asset_files import asset_files
+from tests.e2e.servers import eventually, free_port
 
 ROOT = Path(__file__).parent.parent
 NAME = f"datarobot_workload_exporter-{__version__}"
@@ -107,6 +109,32 @@ def test_commands_work_from_the_wheel_outside_the_repository(built: tuple[Path, 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(str(tmp_path / "installed"))
     assert (tmp_path / "out/alerts/rules.yml").read_bytes() == (ROOT / "alerts/rules.yml").read_bytes()
+
+
+@pytest.mark.exhaustive  # it needs the package index; the test above does the same without an installation
+def test_the_plain_installation_runs_the_demo_in_a_clean_environment(built: tuple[Path, Path], tmp_path: Path) -> None:
+    subprocess.run((sys.executable, "-m", "venv", tmp_path / "environment"), check=True)
+    subprocess.run((tmp_path / "environment/bin/pip", "install", "--quiet", built[1]), check=True)
+    program, port, log = str(tmp_path / "environment/bin/workload-exporter"), free_port(), tmp_path / "log"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+
+    def output(*arguments: str) -> str:
+        command = (program, *arguments)
+        return subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True).stdout
+
+    address = f"--web.listen-address=127.0.0.1:{port}"
+    with log.open("w") as file:
+        demo = subprocess.Popen((program, "demo", address), cwd=tmp_path, env=environment, stderr=file)
+    try:
+        assert eventually(lambda: "crash-loop-1" in output("top", "--once", address), 60)
+        (account,) = re.findall(r"(DATAROBOT_ENDPOINT)=(\S+) (DATAROBOT_API_TOKEN)=(\S+)", log.read_text())
+        environment |= {account[0]: account[1], account[2]: account[3]}
+        assert "Runbook DataRobotWorkloadErrored: workload-exporter runbook" in output("explain", "crash-loop-1")
+        assert "workload-exporter.yaml was written" in output("init")
+        assert "valid: account default" in output("check", "--config.file=workload-exporter.yaml")
+    finally:
+        demo.kill()
+        demo.wait()
 
 
 @pytest.mark.long

@@ -18,7 +18,7 @@ class Word(NamedTuple):
 
     `flags`: empty for a positional argument. `value`: name of its value; empty if a flag has none. `choices`: its
     allowed values; empty: others, too. `many`: it can be given again. `optional`: a positional argument that can be
-    left out.
+    left out. `suggestions`: values that completion suggests, in place of `choices`.
     """
 
     flags: tuple[str, ...]
@@ -27,11 +27,17 @@ class Word(NamedTuple):
     help: str
     many: bool
     optional: bool
+    suggestions: tuple[str, ...] = ()
+
+    @property
+    def suggested(self) -> tuple[str, ...]:
+        """The values that completion suggests."""
+        return self.suggestions or self.choices
 
     @property
     def is_path(self) -> bool:
         """Whether its value is the path of a file or folder."""
-        return bool(_FILES.search(self.value))
+        return bool(_FILES.search(self.value)) and not self.suggested
 
 
 class CommandSyntax(NamedTuple):
@@ -99,4 +105,6 @@ def _word(action: argparse.Action) -> Word:
     value = metavar or action.dest.upper() if action.nargs != 0 else ""
     choices = tuple(str(choice) for choice in action.choices or ())
     many = action.nargs in ("*", "+") or isinstance(action, argparse._AppendAction)
-    return Word(tuple(action.option_strings), value, choices, _help(action), many, action.nargs in ("?", "*"))
+    optional = action.nargs in ("?", "*")
+    names = getattr(action, "suggestions", ())
+    return Word(tuple(action.option_strings), value, choices, _help(action), many, optional, names)

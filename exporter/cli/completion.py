@@ -118,8 +118,8 @@ def bash(tree: Tree) -> str:
 
 
 def _bash_values(word: Word) -> str:
-    if word.choices:
-        return f'values="{" ".join(word.choices)}"'
+    if word.suggested:
+        return f'values="{" ".join(word.suggested)}"'
     return _BASH_FILES if word.is_path else ""
 
 
@@ -166,7 +166,7 @@ def zsh(tree: Tree) -> str:
 
 def _zsh_specs(word: Word) -> Iterator[str]:
     """What `_arguments` gets for a flag or argument."""
-    action = f"({' '.join(map(_zsh_text, word.choices))})" if word.choices else "_files" if word.is_path else " "
+    action = f"({' '.join(map(_zsh_text, word.suggested))})" if word.suggested else "_files" if word.is_path else " "
     value = _zsh_text(word.value)
     if not word.flags:
         start = "*" if word.many else ":" if word.optional else ""
@@ -202,7 +202,7 @@ def fish(tree: Tree) -> str:
     parts += [(_fish_quoted(f"__fish_seen_subcommand_from {command.name}"), command.words) for command in commands]
     for condition, words in parts:
         for word in words:
-            values = f" -a {_fish_quoted(' '.join(word.choices))}" if word.choices else ""
+            values = f" -a {_fish_quoted(' '.join(word.suggested))}" if word.suggested else ""
             if not word.flags:
                 if values or word.is_path:
                     lines.append(f"{start} -n {condition}{values or ' -F'}")

@@ -6,6 +6,7 @@ The destination of a flag that overrides a setting is the place of the setting, 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from exporter.settings.values import seconds
@@ -69,6 +70,11 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--advertise-url", dest="web.advertise_url", metavar="URL", help="where the other replicas can reach this one"
     )
+
+
+def suggest(action: argparse.Action, names: Iterable[str]) -> None:
+    """Let completion suggest these values of a flag or argument, which may have others, too."""
+    action.suggestions = tuple(names)  # type: ignore[attr-defined]
 
 
 def positive_integer(given: str) -> int:

@@ -131,8 +131,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BadSettings as error:
         for problem in error.problems:
             print(f"workload-exporter: {problem}", file=sys.stderr)
-        if options.command == "run":
+        if options.command == "run" and options.config_file is None:
             print("workload-exporter: to try it without an account: workload-exporter demo", file=sys.stderr)
+            print("workload-exporter: to write a settings file: workload-exporter init", file=sys.stderr)
         return 2
     except ExporterError as error:
         for line in secrets.text(str(error)).splitlines():

@@ -6,13 +6,16 @@ import argparse
 import sys
 from functools import partial
 
+from exporter.alerting.alerts import ALERTS
 from exporter.cli.assets import asset
 from exporter.cli.context import Context
+from exporter.cli.flags import suggest
 from exporter.runbooks.page import pages
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("alert", nargs="?", metavar="ALERT", help="name of an alert; default: list all of them")
+    alert = parser.add_argument("alert", nargs="?", metavar="ALERT", help="name of an alert; default: list all of them")
+    suggest(alert, (alert.name for alert in ALERTS))
 
 
 def run(context: Context) -> int:

@@ -77,6 +77,8 @@ CASES = {
     "rules --format=kub": ["--format=kubernetes"],
     "rules --format kub": ["--format", "kubernetes"],
     "docs met": ["docs", "metrics"],
+    "runbook DataRobotWat": ["runbook", "DataRobotWatchdog"],
+    "dashboards fl": ["dashboards", "fleet"],
     "check --config.file=FOLDER/exp": ["check", "--config.file=FOLDER/exporter.yaml"],
     "check --config.file FOLDER/exp": ["check", "--config.file", "FOLDER/exporter.yaml"],
     "docs --write FOLDER met": ["docs", "--write", "FOLDER", "metrics"],

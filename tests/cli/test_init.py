@@ -83,6 +83,16 @@ def test_every_comment_that_shows_a_setting_is_a_valid_setting(tmp_path: Path) -
     assert settings.web.listen_address == (":10142",)
 
 
+def test_run_names_init_and_demo_only_without_a_settings_file(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("sweep: {interval: never}")
+    hints = [
+        "workload-exporter: to try it without an account: workload-exporter demo",
+        "workload-exporter: to write a settings file: workload-exporter init",
+    ]
+    assert run("run")[2].splitlines()[1:] == hints
+    assert not {*hints} & {*run("run", f"--config.file={tmp_path / 'x.yaml'}")[2].splitlines()}
+
+
 def test_unusual_paths_are_quoted(tmp_path: Path) -> None:
     token = tmp_path / 'a "b": #c ü'
     token.write_text("t")
