@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from exporter import __version__
-from exporter.collect.client import Client
+from exporter.collect.client import Client, Record
 from exporter.daemon.prepared import check_ca_file
 from exporter.redaction import Secrets
 from exporter.settings.accounts import AccountSettings
@@ -26,12 +26,14 @@ class _NoReport:
 AnyClient = TypeVar("AnyClient", bound=Client)
 
 
-def api_client(account: AccountSettings, secrets: Secrets | None = None) -> Client:
-    """A client of an account. Raises `BadSettings` if its `ca_file` cannot be used."""
-    return api_client_of(Client, account, secrets)
+def api_client(account: AccountSettings, secrets: Secrets | None = None, record: Record | None = None) -> Client:
+    """A client of an account; `record`: see `Client`. Raises `BadSettings` if its `ca_file` cannot be used."""
+    return api_client_of(Client, account, secrets, record)
 
 
-def api_client_of(kind: type[AnyClient], account: AccountSettings, secrets: Secrets | None = None) -> AnyClient:
+def api_client_of(
+    kind: type[AnyClient], account: AccountSettings, secrets: Secrets | None = None, record: Record | None = None
+) -> AnyClient:
     """The same of a kind of client."""
     check_ca_file(account)
     return kind(
@@ -44,5 +46,6 @@ def api_client_of(kind: type[AnyClient], account: AccountSettings, secrets: Secr
         patience=account.timeout,
         ca_file=str(account.ca_file) if account.ca_file else None,
         secrets=secrets,
+        record=record,
         user_agent=f"workload-exporter/{__version__}",
     )

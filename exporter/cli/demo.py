@@ -6,11 +6,13 @@ import argparse
 import json
 import shlex
 import sys
+from pathlib import Path
 from urllib.parse import quote
 
 from exporter.cli.context import Context
 from exporter.cli.flags import add_run_flags, positive_integer, positive_number
 from exporter.cli.own_server import request_with_login
+from exporter.cli.replay import run_replay
 from exporter.cli.run import run_daemon
 from exporter.cli.story import DEFAULT_SPEED, list_stories, play_story
 from exporter.cli.web_settings import daemon_address
@@ -64,6 +66,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     demo.add_argument("--list-stories", action="store_true", help="print the names of the stories, and exit")
     demo.add_argument(
+        "--from", dest="recording", type=Path, metavar="FILE", help="a recording in place of the simulated fleet"
+    )
+    demo.add_argument(
         "--demo.spec", dest="spec", choices=("11.5",), help="respond strictly as in the published API description"
     )
 
@@ -74,6 +79,8 @@ def run(context: Context) -> int:
         return list_stories()
     if options.story is not None:
         return play_story(options.story, options.speed or DEFAULT_SPEED)
+    if options.recording is not None:
+        return run_replay(context, options.recording, options.speed or 1.0)
     settings = context.settings("replaced")
     host, port = listen_address(options.api_address)
     with Simulator(

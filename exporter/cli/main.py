@@ -41,6 +41,8 @@ COMMANDS = {
     "check": "list every problem with the settings; with --online also test each API route and the trace collector",
     "verify": "compare a server with what is known about the API: routes, rights, assumptions, unknown fields",
     "bundle": "collect settings, metrics of the exporter, assumptions and log in one file, without names or secrets",
+    "record": "record the API's responses to a file, without names, addresses, texts and secrets; --inspect shows it",
+    "replay": "serve a recording as an API on this machine, in its own time or faster",
     "once": "make one sweep and print the metrics; exit 1 with the reason if it is incomplete",
     "explain": "diagnose one workload: what is wrong, the likely cause, and what to do next; needs no running daemon",
     "top": "show the workloads, the worst first, live in a terminal; from the running daemon, or --api",

@@ -54,6 +54,7 @@ _ID = re.compile(r"(?!\.+\Z)[\w.:~-]{1,128}", re.ASCII)
 """Ids that are sent. Others, such as ``..``, could make the path that of another route, here or in a proxy."""
 
 Params = Mapping[str, str | int | Sequence[str]]
+Record = Callable[[Exchange, float | None], None]
 
 
 class ApiError(ExporterError):
@@ -161,7 +162,7 @@ class Client:
         body_limit: int = MAX_BODY_BYTES,
         user_agent: str = "workload-exporter",
         transport: httpx.AsyncBaseTransport | None = None,
-        record: Callable[[Exchange, float | None], None] | None = None,
+        record: Record | None = None,
         steady: Callable[[], float] = time.monotonic,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
