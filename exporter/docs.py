@@ -393,6 +393,8 @@ def _readable(schema: dict[str, Any]) -> dict[str, Any]:
     for name in ("items", "additionalProperties"):
         if isinstance(made.get(name), dict):
             made[name] = _readable(made[name])
+    if "items" in made:  # one value may stand where a list may
+        return {"if": {"type": "array"}, "then": made, "else": made["items"]}
     if "properties" in made:
         properties: dict[str, Any] = made["properties"]
         made["properties"] = {name: _readable(each) for name, each in properties.items() if not _is_secret(each)}

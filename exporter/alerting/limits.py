@@ -76,4 +76,6 @@ LIMITS: tuple[Limit, ...] = (
     Limit("notify_seconds", 300, "a receiver may be unavailable for a minute or two"),
     Limit("throttled_ratio", 0.05, "retries absorb a few throttled requests"),
 )
+TIMES = frozenset(limit.name for limit in LIMITS if limit.name.endswith("_seconds") or limit.name == "p95_response")
+"""The names of thresholds that are times, in seconds."""
 DEFAULTS: Mapping[str, float] = {limit.name: limit.default for limit in LIMITS}

@@ -6,13 +6,14 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from exporter.alerting.alerts import BY_NAME
-from exporter.alerting.limits import DEFAULTS
+from exporter.alerting.limits import DEFAULTS, TIMES
 from exporter.alerting.rules import LABELS, RUNBOOKS, Options
 from exporter.fleet.tag_labels import label_name
 from exporter.settings.section import ALERT_NAMES, Duration, DurationOrZero, Section, known_names
+from exporter.settings.values import seconds
 
 
 def _trace_url(given: str) -> str:
@@ -47,6 +48,19 @@ def _no_wildcards(given: tuple[str, ...]) -> tuple[str, ...]:
     return given
 
 
+def _in_seconds(given: object) -> object:
+    """Thresholds with durations as numbers; only those that are times may have them."""
+    if not isinstance(given, dict):
+        return given
+    found = dict(given)
+    for name in TIMES & given.keys():
+        try:
+            found[name] = seconds(given[name])
+        except ValueError as error:
+            raise ValueError(f"{name} is {error}") from None
+    return found
+
+
 Note = Annotated[str, Field(min_length=1, max_length=500)]
 
 
@@ -59,8 +73,14 @@ class AlertSettings(Section):
         description="Matchers that every selector in the rules contains.",
     )
     thresholds: Annotated[
-        dict[str, Annotated[float, Field(allow_inf_nan=False)]], known_names(DEFAULTS, "threshold")
-    ] = Field(default_factory=dict, description="Thresholds that differ from the defaults in docs/alerts.md, by name.")
+        dict[str, Annotated[float, Field(allow_inf_nan=False)]],
+        BeforeValidator(_in_seconds, json_schema_input_type=dict[str, float | str]),
+        known_names(DEFAULTS, "threshold"),
+    ] = Field(
+        default_factory=dict,
+        description="Thresholds that differ from the defaults in docs/alerts.md, by name. Those that are times may be "
+        "durations.",
+    )
     wait: Annotated[dict[str, DurationOrZero], ALERT_NAMES] = Field(
         default_factory=dict,
         description="How long the condition of an alert must be true before it fires (`for`), by alert name.",

@@ -103,7 +103,8 @@ def _item_problems(
     listed: object, place: Place, kind: str, environment: Mapping[str, str], lines: Lines
 ) -> Iterator[Problem]:
     taken: set[str] = set()
-    for number, each in enumerate(listed if isinstance(listed, list) else ()):
+    items = listed if isinstance(listed, list) else [listed] if isinstance(listed, dict) else []
+    for number, each in enumerate(items):
         part = each if isinstance(each, dict) else {}
         name = str(part.get("name", "default" if kind == "account" else number))
         findings = [

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from exporter.settings.checks import machine_problems, named_files, reference_problems
 from exporter.settings.environment import ACCOUNT_VARIABLES, account_settings, metrics_settings, traces_settings
-from exporter.settings.file_contents import contents
+from exporter.settings.file_contents import Contents, contents
 from exporter.settings.model import Settings
 from exporter.settings.model_errors import problems_of
-from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.problems import BadSettings, Lines, Problem
 from exporter.settings.proxies import proxy_problems
 from exporter.settings.yaml_file import read
 
@@ -37,9 +37,7 @@ def load(
     """
     problems: list[Problem] = []
     files = dict(contents([file] if file is not None else []))
-    given, lines = read(file, problems) if file is not None else ({}, {})
-    # A section without settings, as when all its lines are comments, has the defaults.
-    given = {name: value for name, value in given.items() if value is not None or name not in SECTIONS}
+    given, lines = _in_file(file, problems, files) if file is not None else ({}, {})
     origins = {place: "--" + place.replace("_", "-") for place in flags or {}}
     for place, value in (flags or {}).items():
         part, _, name = place.partition(".")
@@ -78,6 +76,15 @@ def _add_variables(given: dict[str, Any], environment: Mapping[str, str]) -> dic
             for name, (variable, value) in of_signal(section, environment).items():
                 section[name], origins[f"{place}.{name}"] = value, variable
     return origins
+
+
+def _in_file(file: Path, problems: list[Problem], files: Contents) -> tuple[dict[str, Any], Lines]:
+    """What the file sets, and the lines. Raises `BadSettings` if it cannot be read: nothing else is known then."""
+    given, lines = read(file, problems)
+    if problems and not given:
+        raise BadSettings(problems, files)
+    # A section without settings, as when all its lines are comments, has the defaults.
+    return {name: value for name, value in given.items() if value is not None or name not in SECTIONS}, lines
 
 
 def _at_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:

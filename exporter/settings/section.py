@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
@@ -67,6 +67,18 @@ class Section(BaseModel):
     _required: ClassVar[tuple[str, ...]] = ()
     _optional: ClassVar[tuple[str, ...]] = ()
     _pem_files: ClassVar[tuple[str, ...]] = ("ca_file",)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_value_as_list(cls, given: object) -> object:
+        """Accepts one value where a list may stand."""
+        if not isinstance(given, dict):
+            return given
+        lists = {name for name, field in cls.model_fields.items() if get_origin(field.annotation) in (tuple, frozenset)}
+        return {
+            name: [value] if name in lists and isinstance(value, str | int | float | dict) else value
+            for name, value in given.items()
+        }
 
     @model_validator(mode="after")
     def _each_secret_once(self) -> Self:

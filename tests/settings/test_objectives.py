@@ -32,24 +32,24 @@ def test_an_objective_has_a_selector_targets_and_a_window(tmp_path: Path) -> Non
     [
         ("[{name: a}]", "objectives[0] (line 1): no target; set availability, readiness or latency, such as "
             "availability: 0.999"),
-        ("[{availability: 99.9}]", "objectives[0].availability (line 1): Input should be less than 1"),
-        ("[{availability: 1}]", "objectives[0].availability (line 1): Input should be less than 1"),
-        ("[{availability: 0}]", "objectives[0].availability (line 1): Input should be greater than 0"),
-        ("[{availability: 0.9, window: 1d}]", "objectives[0].window (line 1): Input should be greater than or equal "
+        ("[{availability: 99.9}]", "objectives[0].availability (line 1): must be less than 1"),
+        ("[{availability: 1}]", "objectives[0].availability (line 1): must be less than 1"),
+        ("[{availability: 0}]", "objectives[0].availability (line 1): must be greater than 0"),
+        ("[{availability: 0.9, window: 1d}]", "objectives[0].window (line 1): must be greater than or equal "
             "to 604800"),
-        ("[{availability: 0.9, window: 91d}]", "objectives[0].window (line 1): Input should be less than or equal to "
+        ("[{availability: 0.9, window: 91d}]", "objectives[0].window (line 1): must be less than or equal to "
             "7776000"),
         ("[{latency: 0.9}]", "objectives[0].latency (line 1): must contain settings, such as `name: value`; remove it "
             "to use the defaults"),
-        ("[{latency: {target: 0.9}}]", "objectives[0].latency.faster_than (line 1): Field required"),
-        ("[{latency: {target: 0.9, faster_than: 0}}]", "objectives[0].latency.faster_than (line 1): Input should be "
+        ("[{latency: {target: 0.9}}]", "objectives[0].latency.faster_than (line 1): is required"),
+        ("[{latency: {target: 0.9, faster_than: 0}}]", "objectives[0].latency.faster_than (line 1): must be "
             "greater than or equal to 0.001"),
-        ("[{tags: [=x], availability: 0.9}]", "objectives[0].tags[0] (line 1): String should match pattern "
+        ("[{tags: [=x], availability: 0.9}]", "objectives[0].tags[0] (line 1): must match the pattern "
             "'^[^=]+(=.*)?$'"),
         ("[{accounts: [default, defaul], availability: 0.9}]", "objectives[0].accounts (line 1): no account is called "
             "'defaul'; did you mean 'default'?"),
         ("[{availabilty: 0.9}]", "objectives[0].availabilty (line 1): unknown setting; did you mean availability?"),
-        ("{availability: 0.9}", "objectives (line 1): Input should be a valid tuple"),
+        ("7", "objectives[0] (line 1): must contain settings, such as `name: value`; remove it to use the defaults"),
         ("[{availability: 0.9}, {name: a, availability: 0.99}]", "settings: objectives[0] matches all workloads, so "
             "the rows after it are never used"),
         ("[{readiness: 0.9}]\ndetail: {parts: [requests]}", "settings: objectives[0] cannot be counted: detail.parts "

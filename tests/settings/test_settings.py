@@ -1,12 +1,17 @@
 """Settings: what is read, from where, and what is said about every mistake at once."""
 
 import itertools
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from exporter.alerting.routing import Wants
 from exporter.docs import rules_page
@@ -16,6 +21,7 @@ from exporter.settings.accounts import AccountSettings
 from exporter.settings.alerts import AlertSettings
 from exporter.settings.loader import load
 from exporter.settings.model import Settings
+from exporter.settings.model_errors import models_in
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import RECEIVERS as KINDS
 from exporter.settings.values import base_url, listen_address, seconds
@@ -89,7 +95,7 @@ sweep:
         "accounts[1].endpoint (line 6): not a URL with http:// or https:// and a host; use one"
     )
     assert expected[2] == "sweep.interval (line 10): not a duration; use one such as 30s, 5m or 1h30m"
-    assert expected[3].startswith("--web.telemetry-path: String should match pattern")
+    assert expected[3].startswith("--web.telemetry-path: must match the pattern")
     assert expected[4] == "swep (line 8): unknown setting; did you mean sweep?"
     assert expected[5] == "accounts[0].token_env (line 4): EU_TOKEN is not set; it must contain the API token"
     assert expected[6] == "accounts[1].name (line 5): another account is also called 'eu'; choose another name"
@@ -97,12 +103,104 @@ sweep:
     assert len(expected) == 8
 
 
+def test_of_a_file_that_cannot_be_read_nothing_else_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings) as error:
+        load(tmp_path / "missing.yaml", {})
+    what = "cannot be read: No such file or directory; check path and permissions"
+    assert str(error.value) == f"{tmp_path / 'missing.yaml'}: {what}"
+
+
+def test_a_list_with_an_invalid_item_is_not_also_too_short(tmp_path: Path) -> None:
+    assert problems(tmp_path, "web: {listen_address: nowhere}") == [
+        "web.listen_address[0] (line 1): not HOST:PORT; use 127.0.0.1:10142, [::1]:10142, or :10142 for all addresses"
+    ]
+    assert problems(tmp_path, "web: {listen_address: []}") == ["web.listen_address (line 1): must not be empty"]
+
+
+def test_one_value_may_stand_where_a_list_may(tmp_path: Path) -> None:
+    listed = {
+        "accounts": [{"token": "t", "endpoint": "https://x.test"}],
+        "web": {"listen_address": ["127.0.0.1:1"], "hosts": ["a.test"]},
+        "select": {"tags": ["team=a"], "importance": ["high"], "creators": ["jane"]},
+        "detail": {"parts": ["requests"], "quantiles": [0.5]},
+        "metrics": {"tags": ["team"]},
+        "traces": {"kinds": ["start"], "importance": ["high"]},
+        "alerts": {"on": ["DataRobotWorkloadTrafficStopped"], "off": ["DataRobotWatchdog"], "owner_tags": ["team"],
+            "tag_labels": ["team"]},
+        "objectives": [{"availability": 0.9, "accounts": ["default"], "importance": ["high"], "tags": ["a"]}],
+        "paging": {"receivers": [{"name": "a", "kind": "alertmanager", "urls": ["http://a.test"],
+            "severities": ["critical"], "importance": ["high"], "accounts": ["default"], "tags": ["a=b"],
+            "alerts": ["DataRobotDataStale"]}]},
+    }  # fmt: skip
+
+    def alone(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: alone(each) for name, each in value.items()}
+        return alone(value[0]) if isinstance(value, list) else value
+
+    loaded = []
+    for given in (listed, alone(listed)):
+        file = tmp_path / "exporter.yaml"
+        file.write_text(json.dumps(given))
+        loaded.append(load(file, {}))
+    assert loaded[0] == loaded[1]
+    fields = {name for kind in _sections(Settings) for name, field in kind.model_fields.items() if _is_list(field)}
+    assert fields - {"quiet_hours"} == {*_lists(listed)}, "add it above"
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) in (tuple, frozenset)
+
+
+def _lists(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from [name] if isinstance(each, list) else []
+            yield from _lists(each[0] if isinstance(each, list) else each)
+
+
+def _sections(root: type[BaseModel]) -> set[type[BaseModel]]:
+    inside = {kind for field in root.model_fields.values() for kind in models_in(field.annotation)}
+    return {root}.union(*map(_sections, inside))
+
+
+def test_a_threshold_that_is_a_time_may_be_a_duration(tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yaml"
+    file.write_text("alerts: {thresholds: {starting_seconds: 20m, p95_response: 500ms, unstable_seconds: 7}}")
+    thresholds = load(file, {"DATAROBOT_API_TOKEN": "t"}).alerts.thresholds
+    assert thresholds == {"starting_seconds": 1200.0, "p95_response": 0.5, "unstable_seconds": 7.0}
+    expected = "alerts.thresholds (line 1): starting_seconds is not a duration; use one such as 30s, 5m or 1h30m"
+    assert problems(tmp_path, "alerts: {thresholds: {starting_seconds: soon}}") == [expected]
+    assert problems(tmp_path, "alerts: {thresholds: {degraded_ratio: 5m}}") == [
+        "alerts.thresholds.degraded_ratio (line 1): must be a number"
+    ]
+
+
+PLACES = [
+    *((name, None) for name in Settings.model_fields),
+    *((name, inner) for name, field in Settings.model_fields.items() for kind in models_in(field.annotation)
+      for inner in kind.model_fields),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["{a: {b: c}}", "[[1]]", "5", "true", "x", "null", "''", "-1"])
+def test_no_message_names_a_type_of_python_or_of_a_library(tmp_path: Path, value: str) -> None:
+    """Each setting, with a value that does not fit."""
+    for section, name in PLACES:
+        with suppress(BadSettings):  # some values fit
+            loaded(tmp_path, f"{section}: {value if name is None else f'{{{name}: {value}}}'}")
+            continue
+        for message in problems(tmp_path, f"{section}: {value if name is None else f'{{{name}: {value}}}'}"):
+            found = re.search(r"tuple|dict|frozenset|instance of|Input|String should|should have|valid string", message)
+            assert found is None, message
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("accounts: [", "invalid YAML: expected the node content"),
         ("- 1", "must be a mapping"),
-        ("sweep: {interval: 0}", "sweep.interval (line 1): Input should be greater than"),
+        ("sweep: {interval: 0}", "sweep.interval (line 1): must be greater than"),
         ("sweep: {interval: 10m}", "sweep (line 1): stale_after (900s) is less than three times interval (600s)"),
         ("sweep: 5", "sweep (line 1): must contain settings"),
         ("accounts: []", "accounts (line 1): no accounts; add one"),
@@ -158,7 +256,7 @@ sweep:
         ("web: {hosts: ['https://x.test/']}", "web.hosts[0] (line 1): not a host name; use one such as"),
         ("web: {hosts: ['x.test:1']}", "web.hosts[0] (line 1): not a host name; use one such as"),
         ("log:\n  level: info\n  level: warn", "log.level (line 3): duplicate key; keep one"),
-        ("log: {level: loud}", "log.level (line 1): Input should be 'debug', 'info', 'warn' or 'error'"),
+        ("log: {level: loud}", "log.level (line 1): must be 'debug', 'info', 'warn' or 'error'"),
     ],
 )
 def test_each_error_has_a_message(tmp_path: Path, text: str, expected: str) -> None:
@@ -356,7 +454,7 @@ def test_all_bad_variables_of_opentelemetry_are_reported_at_once_by_name() -> No
         "OTEL_EXPORTER_OTLP_CERTIFICATE: /nowhere/ca.pem cannot be read: No such file or directory; "
         "check path and permissions",
         "OTEL_EXPORTER_OTLP_HEADERS: not name=value pairs separated by commas",
-        "OTEL_EXPORTER_OTLP_PROTOCOL: Input should be 'http/protobuf' or 'grpc'",
+        "OTEL_EXPORTER_OTLP_PROTOCOL: must be 'http/protobuf' or 'grpc'",
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: not a URL with http:// or https:// and a host; use one such as "
         "http://collector:4318",
         "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: not a duration; use one such as 30s, 5m or 1h30m",
@@ -438,8 +536,8 @@ def test_the_file_configures_the_push_of_metrics_before_the_variables(tmp_path: 
         ("endpoint: 'http://u:p@h'", "metrics.otlp.endpoint (line 1): the URL contains a user name or password"),
         ("endpoint: 'https://app.datarobot.com'", "metrics.otlp.endpoint (line 1): app.datarobot.com is DataRobot"),
         ("certificate: /nowhere", "metrics.otlp.certificate (line 1): /nowhere cannot be read: No such file"),
-        ("interval: 0.5", "metrics.otlp.interval (line 1): Input should be greater than or equal to 1"),
-        ("temporality: rate", "metrics.otlp.temporality (line 1): Input should be 'cumulative' or 'delta'"),
+        ("interval: 0.5", "metrics.otlp.interval (line 1): must be greater than or equal to 1"),
+        ("temporality: rate", "metrics.otlp.temporality (line 1): must be 'cumulative' or 'delta'"),
     ],
 )
 def test_each_error_about_the_push_of_metrics_has_a_message(tmp_path: Path, text: str, expected: str) -> None:
@@ -456,10 +554,10 @@ def test_each_error_about_the_push_of_metrics_has_a_message(tmp_path: Path, text
         ),
         ('headers: {key: "s3cret\\n"}', "the value of key has characters that are not allowed in headers"),
         ("client_key: settings.py", "traces (line 1): client_key without client_certificate"),
-        ("kinds: [started]", "traces.kinds[0] (line 1): Input should be 'start', 'stop', 'failure', 'replacement' or"),
-        ("sample_ratio: 1.5", "traces.sample_ratio (line 1): Input should be less than or equal to 1"),
+        ("kinds: [started]", "traces.kinds[0] (line 1): must be 'start', 'stop', 'failure', 'replacement' or"),
+        ("sample_ratio: 1.5", "traces.sample_ratio (line 1): must be less than or equal to 1"),
         ("service_name: '{workload}'", "traces.service_name (line 1): only {id} and {name} may be in braces"),
-        ("max_age: 31d", "traces.max_age (line 1): Input should be less than or equal to 2592000"),
+        ("max_age: 31d", "traces.max_age (line 1): must be less than or equal to 2592000"),
         ("certificate: /nowhere", "traces.certificate (line 1): /nowhere cannot be read: No such file"),
     ],
 )
@@ -563,9 +661,8 @@ paging:
         "[5].url (line 11): not a URL of Events API v2; use one such as https://events.eu.pagerduty.com/v2/enqueue",
         "[6] (line 12): hmac_secret_env and hmac_secret; set exactly one of hmac_secret_file, hmac_secret_env and "
         "hmac_secret",
-        "[7].repeat_interval (line 13): Input should be less than or equal to 60",
+        "[7].repeat_interval (line 13): must be less than or equal to 60",
         "[7].urls[0] (line 13): the URL has a query or fragment; use one such as http://alertmanager:9093",
-        "[7].urls (line 13): Tuple should have at least 1 item after validation, not 0",
         "[8] (line 14): an Alertmanager receives all alerts; remove quiet_hours and send_resolved here, and set "
         "mute_time_intervals and send_resolved in its configuration",
         "[4].name (line 10): another receiver is also called 'd'; choose another name",
@@ -580,7 +677,7 @@ paging:
     ("text", "expected"),
     [
         ("who: direct", "paging (line 1): who is direct, but there are no receivers; add one, or set who to rules"),
-        ("who: me", "paging.who (line 1): Input should be 'rules', 'direct' or 'both'"),
+        ("who: me", "paging.who (line 1): must be 'rules', 'direct' or 'both'"),
         (
             "receivers: [{name: a, kind: slack, webhook_url: https://x, accounts: [defalt]}]",
             "paging.receivers[0].accounts (line 1): no account is called 'defalt'; did you mean 'default'?",
@@ -748,11 +845,11 @@ def test_every_number_has_an_upper_bound(section: type[BaseModel], name: str, hu
         ("costs: {idle_after: 367d}", "costs.idle_after (line 1): too long; the maximum is 366d"),
         (
             "costs: {bundles: {gpu.small: 1e7}}",
-            "costs.bundles.gpu.small (line 1): Input should be less than or equal to 1000000",
+            "costs.bundles.gpu.small (line 1): must be less than or equal to 1000000",
         ),
         (
             "alerts: {thresholds: {requests: .inf}}",
-            "alerts.thresholds.requests (line 1): Input should be a finite number",
+            "alerts.thresholds.requests (line 1): must be a finite number",
         ),
     ],
 )
@@ -770,12 +867,12 @@ def test_prices_are_read_by_bundle(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("costs: {currency: euro}", "costs.currency (line 1): not a currency; use its three letters, such as EUR"),
-        ("costs: {bundles: {a: -1}}", "costs.bundles.a (line 1): Input should be greater than or equal to 0"),
-        ("costs: {bundles: {a: .nan}}", "costs.bundles.a (line 1): Input should be a finite number"),
-        ("costs: {bundles: {'': 1}}", "costs.bundles..[key] (line 1): String should have at least 1 character"),
+        ("costs: {bundles: {a: -1}}", "costs.bundles.a (line 1): must be greater than or equal to 0"),
+        ("costs: {bundles: {a: .nan}}", "costs.bundles.a (line 1): must be a finite number"),
+        ("costs: {bundles: {'': 1}}", "costs.bundles..[key] (line 1): must not be empty"),
         ("costs: {bundles: [a]}", "costs.bundles (line 1): must contain settings, such as `name: value`; "
          "remove it to use the defaults"),
-        ("costs: {idle_after: 0}", "costs.idle_after (line 1): Input should be greater than 0"),
+        ("costs: {idle_after: 0}", "costs.idle_after (line 1): must be greater than 0"),
         ("costs: {prices: {a: 1}}", "costs.prices (line 1): unknown setting; "
          "possible: currency, bundles, idle_after, min_history"),
     ],

@@ -65,14 +65,14 @@ def problems(folder: Path, text: str) -> list[str]:
         (f"basic_auth_users: {{a: '$2b$32${HASH[7:]}'}}", "basic_auth_users.a (line 1): not a bcrypt hash"),
         (f"basic_auth_users: {{a: '$2b$04${'9' * 53}'}}", "basic_auth_users.a (line 1): not a bcrypt hash"),
         ("http_server_config: {http2: true}", "http_server_config.http2 (line 1): HTTP/2 is not supported"),
-        ("tls_server_config: {cert_file: a}", "tls_server_config.key_file (line 1): Field required"),
+        ("tls_server_config: {cert_file: a}", "tls_server_config.key_file (line 1): is required"),
         (
             "tls_server_config: {cert_file: a, key_file: b}",
             "tls_server_config (line 1): cannot be used: [Errno 2] No such",
         ),
         (
             "tls_server_config: {cert_file: a, key_file: b, client_auth_type: RequireAnyClientCert}",
-            "tls_server_config.client_auth_type (line 1): Input should be 'NoClientCert', ",
+            "tls_server_config.client_auth_type (line 1): must be 'NoClientCert', ",
         ),
         ("basic_auth_users: [", "invalid YAML: "),
     ],
