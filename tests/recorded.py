@@ -1,16 +1,20 @@
 """A recording that is played instead of the simulator, for stages in virtual time, and plays that are recorded."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode
 
 from exporter.collect.recording_file import RecordingFile, read_recording
 from exporter.paging.pager import Pager
+from exporter.recording.fields import LOGS
 from exporter.recording.lines import Lines
 from exporter.recording.redactor import Redactor
 from exporter.recording.replay import Replay
+from exporter.simulator import SimulatedApi
 from exporter.simulator.oddities import SimulatedResponse
 from exporter.tracing.builder import Tracing
 from tests.alerts.played import Notified, paged
@@ -42,6 +46,57 @@ class Replayed:
         return SimulatedResponse(answer.status, tuple(sent.items()), answer.body, cut=not answer.status)
 
 
+class Unchanged(Redactor):
+    """Redacts nothing, to compare a play with its replay."""
+
+    def __init__(self, started: float) -> None:
+        super().__init__(KEY, started)
+        self.shift = 0.0
+
+    def json(self, value: Any, route: str) -> Any:
+        return value
+
+    def replacement(self, text: str) -> str:
+        return text
+
+
+class _Invertible(Redactor):
+    """Notes which text each replacement stands for. `originals`: by replacement."""
+
+    def __init__(self) -> None:
+        super().__init__(KEY, START)
+        self.shift = 0.0
+        self.originals: dict[str, str] = {}
+
+    def replacement(self, text: str) -> str:
+        found = super().replacement(text)
+        self.originals[found] = text
+        return found
+
+
+class Redacted:
+    """A simulated API of which all responses are redacted as in a recording, and requests converted back."""
+
+    def __init__(self, simulator: SimulatedApi) -> None:
+        self._api, self._redactor = simulator, _Invertible()
+        self.token, self.ahead = simulator.token, 0.0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "clock":
+            self._api.clock = value
+
+    def respond(self, method: str, path: str, query: str, headers: dict[str, str]) -> SimulatedResponse:
+        originals = self._redactor.originals
+        path = "/".join(originals.get(part, part) for part in path.split("/"))
+        pairs = [(name, originals.get(value, value)) for name, value in parse_qsl(query)]
+        answer = self._api.respond(method, path, urlencode(pairs), headers)
+        if not answer.body:
+            return answer
+        route = LOGS if path.rstrip("/").endswith("/logs") else ""
+        return answer._replace(body=json.dumps(self._redactor.json(json.loads(answer.body), route)).encode())
+
+
 class Played(NamedTuple):
     """The samples after each sweep, the notifications, and the traces as text."""
 
@@ -50,10 +105,12 @@ class Played(NamedTuple):
     traces: list[str]
 
 
-def play(server: Any, seconds: float, record: Path | None = None, *, each: int = 1) -> Played:
+def play(
+    server: Any, seconds: float, record: Path | None = None, *, each: int = 1, redactor: Redactor | None = None
+) -> Played:
     """Sweep a server for so long, with paging and traces; `record`: the file to record it to.
 
-    `each`: after how many sweeps the samples are kept.
+    `each`: after how many sweeps the samples are kept. `redactor`: that of the recording.
     """
     samples: list[dict[str, str]] = []
     traces: list[str] = []
@@ -62,7 +119,7 @@ def play(server: Any, seconds: float, record: Path | None = None, *, each: int =
     async def staged(stage: Stage, pager: Pager) -> None:
         file: RecordingFile | None = None
         if record is not None:
-            file = RecordingFile(record, Lines(Redactor(KEY, stage.wall)), lambda: stage.wall)
+            file = RecordingFile(record, Lines(redactor or Redactor(KEY, stage.wall)), lambda: stage.wall)
             stage.client._record = file.add
 
         async def evaluate() -> None:
