@@ -475,7 +475,7 @@ def installation() -> list[Row]:
     largest = sorted(found.installed, key=found.installed.__getitem__, reverse=True)[:6]
     shown = ", ".join(f"{name} {found.installed[name] / 2**20:.1f}" for name in largest)
     return [
-        Row("wheel, MB", found.wheel / 1e6, 1.5, False, "modules, dashboards, rules, runbooks, manifests, documents"),
+        Row("wheel, MB", found.wheel / 1e6, 1.5, False, "modules, dashboards, provisioning, manifests, documents"),
         Row("plain installation, MiB", sum(found.installed.values()) / 2**20, 60, False,
             f"with bytecode, without pip and setuptools; {shown}"),
         Row("--version ÷ Python alone", version / python, 8, False,

@@ -1,4 +1,5 @@
-"""Files for other programs and for people: rules, runbooks, dashboards, provisioning, manifests, documents.
+"""Files for other programs and for people: dashboards, provisioning, manifests, documents. Rules and runbooks are not
+among them, because they are generated.
 
 A wheel has them in the folder `assets` of the package, with their paths in the repository; a clone has only those.
 """
@@ -9,7 +10,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
 PATTERNS: tuple[str, ...] = (
-    "alerts/**/*",
+    "alerts/alertmanager*",
     "dashboards/*.json",
     "deploy/grafana/**/*",
     "deploy/kubernetes/*",

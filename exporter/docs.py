@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import yaml
@@ -408,6 +410,16 @@ def _is_secret(schema: dict[str, Any]) -> bool:
 CHART = "deploy/helm/workload-exporter"
 
 
+def alert_files() -> dict[str, Callable[[], str]]:
+    """The texts of rule files and runbooks, with default settings, by their path in the repository."""
+    return {
+        "alerts/rules.yml": rules_page,
+        "alerts/prometheusrule.yml": partial(rules_page, form="kubernetes"),
+        "alerts/grafana-rules.yml": partial(rules_page, form="grafana"),
+        **{f"alerts/runbooks/{name}": partial(str, text) for name, text in runbooks().items()},
+    }
+
+
 def files(values_schema: str) -> dict[str, str]:
     """All generated files by their path in the repository.
 
@@ -415,16 +427,13 @@ def files(values_schema: str) -> dict[str, str]:
     folder: it has a copy of the rules.
     """
     return {
-        "alerts/rules.yml": rules_page(),
-        "alerts/prometheusrule.yml": rules_page(form="kubernetes"),
-        "alerts/grafana-rules.yml": rules_page(form="grafana"),
+        **{place: text() for place, text in alert_files().items()},
         f"{CHART}/files/rules.yml": rules_page(),
         f"{CHART}/values.schema.json": json.dumps(
             json.loads(values_schema) | {"$defs": settings_schema()}, indent=2, ensure_ascii=False
         )
         + "\n",
         **{f"docs/{name}.md": page() for name, page in PAGES.items()},
-        **{f"alerts/runbooks/{name}": text for name, text in runbooks().items()},
     }
 
 

@@ -75,6 +75,7 @@ def test_the_wheel_has_the_modules_and_the_files_for_other_programs(built: tuple
     with zipfile.ZipFile(built[1]) as archive:
         names = {*archive.namelist()}
     modules = files("exporter/**/*")
+    assert not [place for place in asset_files() if "rules" in place or "runbooks" in place], "they are generated"
     assert "exporter/py.typed" in modules
     about = {f"{NAME}.dist-info/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt")}
     assert names == modules | {f"exporter/assets/{name}" for name in asset_files()} | about | {

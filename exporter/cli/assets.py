@@ -13,6 +13,7 @@ from exporter.cli.command_tree import command_tree
 from exporter.cli.completion import SHELLS
 from exporter.cli.context import Context
 from exporter.cli.man import manual
+from exporter.docs import alert_files
 from exporter.errors import ExporterError
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.values import nearest
@@ -22,8 +23,9 @@ Assets = Mapping[str, Callable[[], str]]
 
 
 def assets() -> Assets:
-    """The packaged files, and those that are made of the commands: completion and manual."""
+    """The packaged files, rules and runbooks, and what is made of the commands: completion and manual."""
     files: dict[str, Callable[[], str]] = {place: file.read_text for place, file in asset_files().items()}
+    files = dict(sorted((files | alert_files()).items()))
     tree = command_tree()
     for shell, (name, script) in SHELLS.items():
         files[f"completion/{shell}/{name}"] = partial(script, tree)

@@ -17,6 +17,8 @@ ROOT = Path(__file__).parent.parent.parent
 def test_list_shows_every_file() -> None:
     status, out, _ = run("assets", "list")
     assert (status, out.splitlines()) == (0, [*assets()])
+    alerts = {str(file.relative_to(ROOT)) for file in (ROOT / "alerts").rglob("*") if file.is_file()}
+    assert {place for place in assets() if place.startswith("alerts/")} == alerts
     assert {
         "alerts/alertmanager.example.yml",
         "alerts/rules.yml",
