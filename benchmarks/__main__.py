@@ -30,6 +30,7 @@ from pydantic import TypeAdapter
 from benchmarks.client import Scraper
 from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet
 from benchmarks.installation import first_metrics, install, starts
+from benchmarks.recording import hour, sweeps
 from benchmarks.servers import registry, rendered
 from benchmarks.status_page import measured
 from benchmarks.traces import SPANS, against_the_library, kept, quiet
@@ -41,6 +42,7 @@ from exporter.fleet.tag_labels import TagSelection
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import served
 from exporter.simulator import list_page
+from exporter.simulator.api import TOKEN
 from exporter.state.leases import LEASE_SECONDS
 from exporter.web.metrics_page import Publisher
 
@@ -536,6 +538,22 @@ def shared(accounts: int, workloads: int, interval: float) -> list[Row]:
     ]  # fmt: skip
 
 
+def recording() -> list[Row]:
+    """Cost of recording 1,000 workloads."""
+    port = free_port()
+    with process(sys.executable, "-m", "exporter.simulator", f"--port={port}", "--workloads=1000", "--seed=7"):
+        reachable(port)
+        plain, recorded = map(statistics.median, sweeps(f"http://127.0.0.1:{port}", TOKEN))
+    cost = f"{plain * 1000:.0f} ms and {recorded * 1000:.0f} ms of CPU, with HTTP and decoding"
+    size = hour(1000)
+    shown = f"{size.responses} responses at the default budget, a sweep every 30 s"
+    return [
+        Row("1,000 workloads: sweep while recording ÷ without", recorded / plain, 6.0, False, cost),
+        Row("1,000 workloads: CPU of recording, share of a core", (recorded - plain) / 30, 0.02, False, cost),
+        Row("1,000 workloads: an hour's recording, MB", size.packed / 1e6, 40.0, False, shown),
+    ]
+
+
 PARTS = (
     refresh,
     cycles,
@@ -548,6 +566,7 @@ PARTS = (
     traces,
     memory,
     tags,
+    recording,
     replicas,
     installation,
 )

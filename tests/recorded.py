@@ -120,7 +120,7 @@ def play(
         file: RecordingFile | None = None
         if record is not None:
             file = RecordingFile(record, Lines(redactor or Redactor(KEY, stage.wall)), lambda: stage.wall)
-            stage.client._record = file.add
+            stage.client.record = file.add
 
         async def evaluate() -> None:
             nonlocal sweeps

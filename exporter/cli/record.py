@@ -82,12 +82,12 @@ async def _recorded(context: Context, settings: Settings, account: AccountSettin
                 await monitor.close()
     if file.problem:
         raise RecordingError(file.problem)
-    if not redactor.kept:
-        print(f"workload-exporter: no response could be read: {monitor.message}", file=sys.stderr)
     print(f"{path}: {file.responses} responses in {time.time() - started:.0f} s, {file.bytes / 1000:.0f} kB")
     _print_counts(redactor.kept, redactor.replaced)
     print(f"Look through it before you send it: workload-exporter record --inspect --bodies {path}")
-    return 0
+    if monitor.message:
+        print(f"workload-exporter: the last sweep failed: {monitor.message}", file=sys.stderr)
+    return 1 if monitor.message else 0
 
 
 async def _swept(monitor: AccountMonitor, settings: Settings, stop: asyncio.Event) -> None:

@@ -169,7 +169,7 @@ class Client:
         self._base, self._token, self._observer, self._renew = base, token, observer, renew
         self._timeout, self._body_limit = timeout, body_limit
         self._secrets = secrets or Secrets()
-        self._steady, self._pause, self._record = steady, pause, record
+        self._steady, self._pause, self.record = steady, pause, record
         self._budget = RequestBudget(rate, concurrency)
         self._patience = patience
         self._routes: dict[str, _Route] = {}
@@ -400,9 +400,9 @@ class Client:
     def _recorded(
         self, route: str, url: str, params: Params, status: int, body: bytes, headers: Mapping[str, str] = NO_HEADERS
     ) -> None:
-        if self._record is not None:
+        if self.record is not None:
             path = url.removeprefix(self._base.removesuffix("/api/v2"))
-            self._record(Exchange(route, path, params, status, headers, body), date(headers.get("date")))
+            self.record(Exchange(route, path, params, status, headers, body), date(headers.get("date")))
 
     async def _body(self, route: str, response: httpx.Response, limit: int) -> bytes:
         """The body. Of a response that means failure, as much as is used: its status counts, whatever its body is."""

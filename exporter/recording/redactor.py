@@ -95,20 +95,29 @@ class Redactor:
         if isinstance(value, str):
             return self._text(name, value, log)
         if isinstance(value, dict):
-            mapped = name in fields.MAPS
-            return dict(self._item(name if mapped else "", key, each, log) for key, each in value.items())
+            return self._map(name, value, log) if name in fields.MAPS else self._object(value, log)
         if isinstance(value, list):
             return [self._value(name, each, log) for each in value]
         return value
 
-    def _item(self, name: str, key: str, value: Any, log: bool) -> tuple[str, Any]:
-        """One field of an object; `name`: the field with a map, of which this is an item."""
-        if name:
-            return self._named(key), self._value(name if isinstance(value, str) else "", value, log)
-        if key in fields.FIELDS:
-            return key, self._value(key, value, log)
-        self.replaced[UNKNOWN_FIELD] += 1
-        return self.replacement(key), None
+    def _object(self, value: dict[str, Any], log: bool) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, each in value.items():
+            if name not in fields.FIELDS:
+                self.replaced[UNKNOWN_FIELD] += 1
+                found[self.replacement(name)] = None
+            elif isinstance(each, (str, dict, list)):
+                found[name] = self._value(name, each, log)
+            else:
+                found[name] = each
+        return found
+
+    def _map(self, name: str, value: dict[str, Any], log: bool) -> dict[str, Any]:
+        """An object of which the keys are names or ids; texts in it are of the field `name`."""
+        return {
+            self._named(key): self._value(name if isinstance(each, str) else "", each, log)
+            for key, each in value.items()
+        }
 
     def _text(self, name: str, text: str, log: bool) -> str:
         if not text:

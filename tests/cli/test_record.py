@@ -88,6 +88,21 @@ def test_a_recording_whose_process_was_killed_can_be_read(tmp_path: Path) -> Non
     assert not any(isinstance(line, TextCounts) for line in lines)
 
 
+def test_a_server_that_refuses_the_token_is_recorded_and_the_reason_is_printed(tmp_path: Path) -> None:
+    path = tmp_path / "a.rec"
+    with (
+        Simulator(workloads=1, odd=["unauthorized"]) as api,
+        command("record", str(path), "--for=10m", api=api) as child,
+    ):
+        assert child.stderr is not None
+        assert any("sweep failed" in line for line in child.stderr)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+    assert "the last sweep failed: GET /workloads returned 401" in err
+    assert child.returncode == 1
+    assert next(read_recording(path)[1]).status == 401  # type: ignore[union-attr]  # a line first
+
+
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recording") / "a.rec"

@@ -105,7 +105,7 @@ def test_every_request_of_a_client_is_recorded_also_one_without_a_response() -> 
     simulator = simulated(1, odd=["huge@/account/info", "hanging@/workloads/{id}/events"])
 
     async def play(stage: Stage) -> None:
-        stage.client._record = lambda exchange, _: recorded.append(exchange)
+        stage.client.record = lambda exchange, _: recorded.append(exchange)
         await stage.run(60)
         assert len(recorded) == len(stage.sent)
 
