@@ -58,6 +58,8 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem("DataRobotAutoscalerSaturated", "autoscaler at its maximum", WARNING),
     Problem("DataRobotWorkloadMemoryNearLimit", "memory near its limit", WARNING),
     Problem("DataRobotErrorBudgetBurnSlow", "error budget burns slowly", NOTICE),
+    Problem("DataRobotLatencyBudgetBurn", "slower than its objective", NOTICE),
+    Problem("DataRobotReadinessBudgetBurn", "down for longer than its objective", NOTICE),
     Problem("DataRobotDraftExpiring", "draft expires soon", NOTICE),
     Problem("DataRobotPodSnapshotMissing", "pods are not reported", NOTICE),
     Problem("DataRobotBundleNotOffered", "bundle not available", NOTICE),

@@ -7,7 +7,7 @@ direct paging evaluates it. Missing data fires no alert, except those about miss
 # ruff: noqa: SIM300 — a condition reads more naturally with the measured value first
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 from exporter.alerting.expressions import NOW, Condition, Count, Metric, Number, Raw, Term, Threshold
@@ -93,17 +93,26 @@ def _requests(window: str) -> Term:
     return M("workload_window_requests", window=window)
 
 
-def _burns(factor: str, short: str, long: str, now: str) -> Condition:
-    """Whether the error budget is used up `factor` times too fast over two windows, and the errors still arrive.
+def _burns(
+    factor: str,
+    short: str,
+    long: str,
+    now: str,
+    over: Callable[[str, str], Condition] | None = None,
+    bad: str = "server_error",
+) -> Condition:
+    """Whether an error budget is used up `factor` times too fast over two windows, and it still is.
 
-    The pairs are those of the workbook of Google's SREs. A window goes on for long after an outage: `now` is a short
-    one that ends soon after it.
+    `over`: whether the share of `bad` requests in a window exceeds `factor` times what is allowed; by default, that of
+    server errors. The pairs are those of the workbook of Google's SREs. A window goes on for long after an outage:
+    `now` is a short one that ends soon after it.
     """
-    met = _over(factor, long) & (_requests(long) * _share("server_error", long) >= T("burn_errors"))
+    over = over or _over
+    met = over(factor, long) & (_requests(long) * _share(bad, long) >= T("burn_errors"))
     if short != now:
-        met = met & _over(factor, short)
+        met = met & over(factor, short)
     enough = T("requests" if short == "5m" else "burn_requests")
-    return met & (_requests(short) >= enough) & _over(factor, now)
+    return met & (_requests(short) >= enough) & over(factor, now)
 
 
 def _over(factor: str, window: str) -> Condition:
@@ -114,6 +123,15 @@ def _over(factor: str, window: str) -> Condition:
     share = _share("server_error", window)
     by_default = (share > T(factor) * T("error_budget")).unless(_TARGET.reported())
     return (share > T(factor) * (Number(1) - _TARGET)) | by_default
+
+
+def _slow_burns(factor: str, short: str, long: str, now: str) -> Condition:
+    """The same for slow requests of workloads with an objective of latency."""
+    return _burns(factor, short, long, now, lambda factor, window: _burn("latency", window) > T(factor), "slow")
+
+
+def _burn(objective: str, window: str) -> Term:
+    return M("workload_objective_burn_rate", objective=objective, window=window)
 
 
 _SERVING = "active|serving"
@@ -451,6 +469,19 @@ ALERTS: tuple[Alert, ...] = (
         "A workload has had too many server errors (5xx) over hours or days.",
         "has responded to more requests with server errors than its objective allows, for hours or days.",
         _OF_BUDGET),
+    Alert("DataRobotLatencyBudgetBurn", "workload",
+        (_slow_burns("burn_fast", "5m", "1h", now="5m") | _slow_burns("burn_steady", "30m", "6h", now="5m")
+        | _slow_burns("burn_slow", "2h", "1d", now="30m") | _slow_burns("burn_trickle", "6h", "3d", now="30m"))
+        .unless(_OFF), TICKET, 900,
+        "A workload responds more slowly than its objective allows.",
+        "has responded slowly to more requests than its objective of latency allows: its error budget will be used up "
+        "within days or weeks.", _OF_BUDGET),
+    Alert("DataRobotReadinessBudgetBurn", "workload",
+        ((_burn("readiness", "1d") > T("burn_slow")) | (_burn("readiness", "3d") > T("burn_trickle"))).unless(_OFF),
+        TICKET, 900,
+        "A workload was without a ready replica for longer than its objective allows.",
+        "was without a ready replica for so much of the last days that the error budget of its objective of readiness "
+        "will be used up."),
     Alert("DataRobotWorkloadLatencyHigh", "workload",
         (M("workload_window_response_seconds", quantile="0.95", window="5m") > T("p95_response"))
         & (_requests("5m") >= T("requests")), TICKET, 480,

@@ -83,12 +83,15 @@ def _called(state: WorkloadState, policy: Policy) -> bool:
 
 
 def _over_budget(state: WorkloadState, policy: Policy) -> bool:
-    """Whether a short window has more server errors than the error budget allows."""
-    windows = workload_state.windows(state)
-    shares = (workload_state.error_share(windows.get(name)) for name in SHORT_WINDOWS)
-    target = state.objective.availability if state.objective is not None else None
+    """Whether a short window has more server errors, or more slow requests, than an error budget allows."""
+    windows, objective = workload_state.windows(state), state.objective
+    target, latency = (objective.availability, objective.latency) if objective is not None else (None, None)
     budget = policy.error_budget if target is None else 1 - target
-    return _up(state, policy) and any(share is not None and share > budget for share in shares)
+    shown = [windows.get(name) for name in SHORT_WINDOWS]
+    shares = [(workload_state.error_share(window), budget) for window in shown]
+    if latency is not None:
+        shares += [(workload_state.slow_share(window), 1 - latency) for window in shown]
+    return _up(state, policy) and any(share is not None and share > allowed for share, allowed in shares)
 
 
 def _important(state: WorkloadState, policy: Policy) -> bool:

@@ -336,6 +336,14 @@ def error_share(window: Window | None) -> float | None:
     return errors / requests if errors is not None and requests else None
 
 
+def slow_share(window: Window | None) -> float | None:
+    """Share of requests that are slower than the objective or the settings allow; None without requests."""
+    if window is None:
+        return None
+    slow, requests = models.finite(window.metrics.slow_requests), models.finite(window.metrics.total_requests)
+    return slow / requests if slow is not None and requests else None
+
+
 def held(state: WorkloadState) -> str:
     """The unreadable fields of the workload's list item; ``item`` if the whole item is unreadable."""
     return "item" if "$" in state.held else ", ".join(sorted(state.held))

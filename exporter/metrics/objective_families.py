@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from exporter.api import models
 from exporter.fleet import workload_state
 from exporter.fleet.objective_counts import Compliance, ObjectiveCounts, compliances
 from exporter.fleet.objectives import Objective
-from exporter.fleet.workload_state import WINDOWS, Window
+from exporter.fleet.workload_state import WINDOWS
 from exporter.metrics.family import Family, Samples, View, one, row
 
 READINESS_WINDOWS = ("1d", "3d")
@@ -39,7 +38,8 @@ def _burn_rates(view: View) -> Samples:
         for name, seconds in WINDOWS.items():
             if each.kind != "readiness":
                 window = windows.get(name)
-                share = workload_state.error_share(window) if each.kind == "availability" else _slow_share(window)
+                share_of = workload_state.error_share if each.kind == "availability" else workload_state.slow_share
+                share = share_of(window)
             elif name in READINESS_WINDOWS and counts is not None and counts.at - counts.since >= seconds:
                 share = counts.increase(seconds).share("readiness")
             else:
@@ -47,13 +47,6 @@ def _burn_rates(view: View) -> Samples:
             if share is not None:
                 found.append(((each.kind, name), each.burn_rate(share)))
     return tuple(found)
-
-
-def _slow_share(window: Window | None) -> float | None:
-    if window is None:
-        return None
-    slow, requests = models.finite(window.metrics.slow_requests), models.finite(window.metrics.total_requests)
-    return slow / requests if slow is not None and requests else None
 
 
 def _counted(

@@ -64,6 +64,14 @@ _NOT_WELL_OR_DOWN = (
     'or (datarobot_workload_status{account="ACCOUNT"} == 1\n'
     'and on (workload_id) datarobot_workload_down_since_timestamp_seconds{account="ACCOUNT"}))'
 )
+_SLOW_SHARES = Check(
+    "Since when are requests slow? A share that is higher in a shorter window means that it is getting worse.",
+    query=f"sort(datarobot_workload_window_slow_ratio{{{WORKLOAD_LABEL}}})",
+)
+_TIME_DOWN = Check(
+    "How many times faster than allowed was the budget used, by window?",
+    query=f'datarobot_workload_objective_burn_rate{{{WORKLOAD_LABEL},objective="readiness"}}',
+)
 _LATENCIES = Check(
     "How long do responses take, by quantile, in seconds?",
     query=f'datarobot_workload_window_response_seconds{{{WORKLOAD_LABEL},window="5m"}}',
@@ -729,6 +737,35 @@ WORKLOADS: dict[str, Runbook] = {
          OOM, OVERLOAD),
         "While a fixed version is being prepared.",
         "it can wait until morning",
+    ),
+    "DataRobotLatencyBudgetBurn": Runbook(
+        "In two windows, a short and a long one, more requests take longer than the workload's objective of latency "
+        "allows (`latency.faster_than` of a row of `objectives` in the settings).",
+        "Callers wait, and those with short time-outs fail.",
+        "Only if callers fail: check with their owners.",
+        (_SLOW_SHARES, _LATENCIES, TRAFFIC, _LOAD, CHANGES, LOG),
+        (OVERLOAD, DOWNSTREAM, BAD_RELEASE,
+         Symptom("It is slow by nature: long generations, large files.", "The objective does not fit.",
+                 "Raise `latency.faster_than`, or lower `latency.target`, in its row of `objectives`.")),
+        "During load tests, and while a faster version is being prepared.",
+        "the windows already delay the alert, and a cold start is short",
+    ),
+    "DataRobotReadinessBudgetBurn": Runbook(
+        "In the last day or in the last three days, the workload had no ready replica for more of the time in which it "
+        "should serve than its objective of readiness allows.",
+        "It could not serve at times. Whether it can now, step 1 shows: an outage that lasts has its own alert, "
+        "DataRobotWorkloadNoReadyReplica.",
+        IN_WORKING_HOURS,
+        (_TIME_DOWN, EXIT_CODES, EVENTS, CHANGES),
+        (Symptom("It was stopped and started, or replaced, at that time.", "A deployment with a gap.",
+                 "Use a rolling replacement instead of a stop and a start.", (REPLACE,)),
+         CRASH, OOM,
+         Symptom("It has one replica.", "Each restart and each eviction is an outage.",
+                 "Give it a second replica.", (SETTINGS,))),
+        "If the outage was planned.",
+        "what counts are hours and days, so that a few minutes do not matter",
+        ends="Once it was without a ready replica for less of the last day, and of the last three days: up to three "
+        "days after an outage.",
     ),
     "DataRobotWorkloadLatencyHigh": Runbook(
         "One request in twenty takes longer than the threshold, over five minutes.",

@@ -21,8 +21,8 @@ class DetailSettings(Section):
         description="Polling interval of steady workloads; those that change or have a problem are polled every "
         "`sweep.interval`. Pods of important workloads are polled twice as often, statistics of long windows, quotas "
         "and sharing proportionally less often. The windows 6h, 1d and 3d are polled for important workloads, and "
-        "together with 30m and 2h for each workload with more server errors than its objective, or the threshold "
-        "`error_budget`, allows.",
+        "together with 30m and 2h for each workload with more server errors, or slow requests, than its objective, or "
+        "the threshold `error_budget`, allows.",
     )
     parts: tuple[
         Literal[

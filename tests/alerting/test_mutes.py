@@ -15,7 +15,12 @@ OF_THE_LIST_AND_PODS, OF_REQUESTS, OF_A_START = 60.0, 120.0, 240.0
 """Seconds between the times at which two conditions end after the same recovery."""
 START = "DataRobotWorkloadStuckStarting"
 """It ends when the workload serves, minutes after that which delayed its start."""
-REQUESTS = {"DataRobotWorkloadNotServing", "DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}
+REQUESTS = {
+    "DataRobotWorkloadNotServing",
+    "DataRobotErrorBudgetBurnFast",
+    "DataRobotErrorBudgetBurnSlow",
+    "DataRobotLatencyBudgetBurn",
+}
 FACTS_OF_THEIR_OWN = {
     "DataRobotAutoscalerSaturated": "load",
     "DataRobotWorkloadMemoryNearLimit": "memory",

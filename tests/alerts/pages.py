@@ -58,6 +58,23 @@ def errors(share: float, window: str = "5m") -> Page:
     return {f'{W}window_server_error_ratio{{window="{window}"}}': share}
 
 
+def slow(share: float, window: str = "5m", allowed: float = 0.05) -> Page:
+    """The share of slow requests, and the burn rate of an objective that allows a share of them; another burns fast."""
+    return {
+        **slow_ratio(share, window),
+        **burn("latency", share / allowed, window),
+        **burn("availability", 100, window),
+    }
+
+
+def slow_ratio(share: float, window: str) -> Page:
+    return {f'{W}window_slow_ratio{{window="{window}"}}': share}
+
+
+def burn(objective: str, rate: float, window: str) -> Page:
+    return {f'{W}objective_burn_rate{{objective="{objective}",window="{window}"}}': rate}
+
+
 def target(objective: str, ratio: float) -> Page:
     return {f'{W}objective_target_ratio{{objective="{objective}"}}': ratio}
 

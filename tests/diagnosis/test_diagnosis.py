@@ -34,6 +34,8 @@ from exporter.diagnosis.wording import as_json, evidence, text
 from exporter.fleet import episodes
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Run
 from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord, UsageHistory
+from exporter.fleet.objective_counts import ObjectiveCounts, Totals
+from exporter.fleet.objectives import Objective
 from exporter.fleet.workload_state import GONE_REASONS, Details, Window, WorkloadState
 from tests.make import container, pods, replica
 
@@ -299,6 +301,11 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("errors_lately", state(details={"windows": {name: Window(
         NOW - 100, NOW, RequestMetrics(total_requests=50_000, server_errors=errors, user_errors=0))
         for name, errors in (("5m", 0), ("30m", 1000), ("2h", 2000), ("1d", 2000))}}), ()),
+    ("slow_lately", state(parts={"objective": Objective(latency=0.95, slower=1.0)}, details={"windows": {name: Window(
+        NOW - 100, NOW, RequestMetrics(total_requests=1000, slow_requests=80, server_errors=0, user_errors=0))
+        for name in ("30m", "6h", "3d")}}), ()),
+    ("down_lately", state(parts={"objective": Objective(readiness=0.99)}, ledger={"objectives": ObjectiveCounts(
+        NOW - 4 * DAY, NOW, Totals(ready=900, down=100))}), ()),
     ("draft_ends", state(reported=OLD, artifact=DRAFT), ()),
     ("fewer", state("unknown", READY, runtime=runtime(3), ledger=FEWER), ()),
     ("down", state("unknown", pods(), ledger={"serving": ServingRecord(down=NOW - HOUR)}), ()),

@@ -22,6 +22,7 @@ from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Replacemen
 from exporter.api.pods import OverallStatus, Pods, Proton, StatusDetails
 from exporter.api.pods import PodCondition as PodCondition
 from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord, Tally, UsageHistory
+from exporter.fleet.objective_counts import ObjectiveCounts, Totals
 from exporter.fleet.objectives import Objective
 from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
 from exporter.metrics.account_families import ACCOUNTS, AccountFacts, use
@@ -218,6 +219,28 @@ def _wasteful(state: WorkloadState, number: int, place: int) -> WorkloadState:
     )
 
 
+def _burning(state: WorkloadState, number: int, place: int) -> WorkloadState:
+    """The workload of a snapshot, in some of them one with an objective of latency or readiness, kept or not."""
+    if number % 10 != 6 or state.vanished is not None:
+        return state
+    share = (0.0, 0.05, 0.11, 0.2, 0.33, 0.8)[number // 10 % 6]
+    if place % 2:
+        counted = ObjectiveCounts(NOW - (2, 5)[place % 4 == 1] * DAY, NOW, Totals(ready=1000, down=round(1000 * share)))
+        objective = Objective(readiness=0.95)
+        return state._replace(objective=objective, ledger=msgspec.structs.replace(state.ledger, objectives=counted))
+    windows = {
+        name: window._replace(
+            metrics=msgspec.structs.replace(
+                window.metrics, slow_requests=round(share * (window.metrics.total_requests or 0))
+            )
+        )
+        for name, window in state.details.windows.items()
+    }
+    return state._replace(
+        objective=Objective(latency=0.95, slower=1.0), details=state.details._replace(windows=windows)
+    )
+
+
 def _snapshot(number: int, there: list[WorkloadState], limits: tuple[int | None, int | None]) -> Snapshot:
     name = f"s{number}"
     fleet = tuple(
@@ -227,7 +250,7 @@ def _snapshot(number: int, there: list[WorkloadState], limits: tuple[int | None,
             replicas_limit=limits[1],
             tag_labels=TAGS[(number + place) % len(TAGS)],
         )
-        for place, state in enumerate(_wasteful(each, number, n) for n, each in enumerate(there))
+        for place, state in enumerate(_burning(_wasteful(each, number, n), number, n) for n, each in enumerate(there))
     )
     account = Account(name, workloads_limit=limits[0], replicas_limit=limits[1], bundles=(ComputeBundle("cpu.small"),))
     used = use(state for state in fleet if state.vanished is None)

@@ -78,6 +78,8 @@ PASTES = {
     "DataRobotFleetManyFailing": Paste("exit 0", ("CrashLoopBackOff",)),
     "DataRobotErrorBudgetBurnFast": Paste("server errors", ("server errors (5xx",)),
     "DataRobotErrorBudgetBurnSlow": Paste("server errors", ("server errors (5xx",)),
+    "DataRobotLatencyBudgetBurn": Paste("slow", ("% slow",)),
+    "DataRobotReadinessBudgetBurn": Paste("crash loop", ("CrashLoopBackOff",)),
     "DataRobotWorkloadLatencyHigh": Paste("slow", ("% slow",)),
     "DataRobotWorkloadRefusesCallers": Paste("callers refused", ("client errors (4xx)",)),
     "DataRobotWorkloadTrafficStopped": Paste(shows=('"simulated": true',)),

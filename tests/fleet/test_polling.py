@@ -199,6 +199,19 @@ def test_an_objective_says_from_how_many_server_errors_on_windows_are_added() ->
     assert "stats_2h" not in parts(of._replace(objective=Objective(readiness=0.9999)))
 
 
+def test_an_objective_of_latency_says_from_how_many_slow_requests_on_windows_are_added() -> None:
+    def of(slow: int | None, objective: Objective | None) -> WorkloadState:
+        metrics = RequestMetrics(total_requests=1000, server_errors=0, slow_requests=slow)
+        return state(details=Details(windows={"30m": Window(0.0, 1800.0, metrics)}))._replace(objective=objective)
+
+    tight = Objective(latency=0.95, slower=1.0)
+    assert "stats_2h" in parts(of(51, tight))
+    assert "stats_2h" not in parts(of(50, tight))
+    assert "stats_2h" not in parts(of(None, tight))
+    assert "stats_2h" not in parts(of(1000, Objective(availability=0.99)))
+    assert "stats_2h" not in parts(of(1000, None))
+
+
 @pytest.mark.parametrize(
     ("of", "wanted"),
     [
