@@ -8,7 +8,7 @@ from dashboards.layout import assemble
 from dashboards.links import CAPACITY, workload_link
 from dashboards.panels import Column, Query, Row, bar_gauge, stat_panel, table_panel, time_series, zero_is_good
 from dashboards.problems import ON_WORKLOAD, condition_promql
-from dashboards.queries import each, exporter_starts, family, selected
+from dashboards.queries import each, exporter_starts, family, one_each, selected
 from dashboards.style import BAD, GOOD, NONE, NOT_REPORTED, NOTICE, WARNING
 from dashboards.variables import SELECTION
 from exporter.alerting.limits import DEFAULTS
@@ -50,12 +50,12 @@ _IN_A_WEEK = f"clamp_min(max by (account) (predict_linear({_ACTIVE}[7d], {_WEEK}
 _AUTOSCALED = f"and {ON_WORKLOAD} {family('workload_autoscaling_replicas_max')}"
 _OFFERED = each(family("workload_bundle_offered"), "bundle_id", aggregate="min")
 _COST = selected(each(family("workload_cost_per_hour"), "currency"))
-_BUNDLE = f"max by (account, workload_id, bundle_id) ({family('workload_bundle_info')})"
+_BUNDLE = one_each(family("workload_bundle_info"), "bundle_id")
 _WASTE = selected(each(family("workload_waste_per_month"), "currency", "reason"))
-_SIZING = each(family("workload_sizing_info"), "finding", "fitting_bundle_id")
-_FITTING = f"max by (account, workload_id, fitting_bundle_id) ({family('workload_sizing_info')})"
+_SIZING = one_each(family("workload_sizing_info"), "finding", "fitting_bundle_id")
+_FITTING = one_each(family("workload_sizing_info"), "fitting_bundle_id")
 _WASTE_AND_FITTING = (
-    f"({_WASTE}) * {ON_WORKLOAD} group_left (fitting_bundle_id) ({_FITTING})\n"
+    f"({_WASTE}) * {ON_WORKLOAD} group_left (fitting_bundle_id) {_FITTING}\n"
     f"or ({_WASTE}) unless {ON_WORKLOAD} {family('workload_sizing_info')}"
 )
 _FULL_IN = f"{_account('account_workloads_full_timestamp_seconds')} - time()"
@@ -65,14 +65,14 @@ _NO_TEAMS = "set metrics.tags: [team], and costs.bundles"
 
 def _by_team(amounts: str) -> str:
     """PromQL: the sum of amounts of workloads by their tag `team`."""
-    team = f"max by (account, workload_id, tag_team) ({family('workload_tags')})"
-    return f"sum by (currency, tag_team) (({amounts}) * {ON_WORKLOAD} group_left (tag_team) ({team}))"
+    team = one_each(family("workload_tags"), "tag_team")
+    return f"sum by (currency, tag_team) (({amounts}) * {ON_WORKLOAD} group_left (tag_team) {team})"
 
 
 def _week(resource: str, quantile: str) -> str:
     """PromQL: what replicas in a bundle that does not fit used of it in the last seven days."""
     used = each(family("workload_week_usage_ratio", quantile=quantile, resource=resource))
-    return f"({used}) * {ON_WORKLOAD} group_left (finding, fitting_bundle_id) ({_SIZING})"
+    return f"({used}) * {ON_WORKLOAD} group_left (finding, fitting_bundle_id) {_SIZING}"
 
 
 _WORKLOAD = Column("workload", "Workload", link=workload_link())
@@ -120,7 +120,7 @@ def build() -> dashboard.Dashboard:
                            steps=((None, BAD), (DEFAULTS["full_seconds"], WARNING), (30 * 86400, GOOD))),
                 time_series("Cost per hour by bundle", "Price of the bundle times live pods.",
                             Query(f"sum by (currency, bundle_id) (({_COST}) * {ON_WORKLOAD} group_left (bundle_id) "
-                                  f"({_BUNDLE}))", "{{bundle_id}} ({{currency}})"),
+                                  f"{_BUNDLE})", "{{bundle_id}} ({{currency}})"),
                             unit="short", no_value=_NO_PRICES, width=12, height=4, stacked=True),
                 table_panel("Waste by workload",
                             "Idle: live replicas and no request for costs.idle_after. Oversized: a cheaper bundle "

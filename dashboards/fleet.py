@@ -17,6 +17,7 @@ from dashboards.queries import (
     exporter_starts,
     family,
     firing_alerts,
+    one_each,
     platform_releases,
     ready,
     selected,
@@ -68,7 +69,7 @@ def _count(expression: str) -> Query:
 
 def _grouped(title: str, description: str, label: str, info: str, shown: str) -> Panel:
     """A table of workloads, running and failed, by a label of the metric `info`."""
-    kind = f"* {ON_WORKLOAD} group_left ({label}) max by (account, workload_id, {label}) ({info})"
+    kind = f"* {ON_WORKLOAD} group_left ({label}) {one_each(info, label)}"
     counted = [f"count by ({label}) (({selected(each(status) + ' == 1')}) {kind})" for status in (_RUNNING, _FAILED)]
     return table_panel(
         title,

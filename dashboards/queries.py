@@ -12,6 +12,7 @@ from dashboards.style import BAD, MOVING, OFF, STATUS_COLOURS, STATUS_NUMBERS, W
 from exporter.alerting.limits import DEFAULTS
 from exporter.api import models
 
+_SAME = ("account", "workload_id")
 UNSELECTED = (
     f'{ON_WORKLOAD} (datarobot_workload_importance{{{SELECTED}, importance!~"$importance"}} == 1 '
     f'or datarobot_workload_tags{{{SELECTED}, tag_$tag!~"$tag_value"}})'
@@ -37,6 +38,15 @@ def family(name: str, selector: str = SELECTED, **matchers: str) -> str:
 def each(expression: str, *more: str, aggregate: str = "max") -> str:
     """PromQL: one value per workload, across exporters; `more` labels are kept."""
     return f"{aggregate} by ({', '.join((IDS, *more))}) ({expression})"
+
+
+def one_each(metric: str, *labels: str) -> str:
+    """PromQL: one series of 1 per workload, with these labels: the latest, while two exporters report different ones.
+
+    A join with two series of a workload would fail.
+    """
+    by = ", ".join((*_SAME, *labels))
+    return f"group by ({by}) (topk by ({', '.join(_SAME)}) (1, max by ({by}) (timestamp({metric}))))"
 
 
 def ready(selector: str = SELECTED) -> str:
