@@ -26,24 +26,27 @@ class Story(NamedTuple):
     """What a workload does for `days`: requests in ten minutes at each hour of the day, and outages.
 
     `outages`: hours since the start -> share of requests with server errors in that hour; without a ready replica.
+    `begin`: the start, in seconds since the epoch.
     """
 
     days: int
     window: float
     outages: dict[int, float]
+    begin: float = 0.0
 
     def states(self) -> Iterator[WorkloadState]:
         """The state at each scrape."""
         objective = Objective(availability=0.99, readiness=0.98, latency=0.9, slower=1.0, window=self.window)
         counts: ObjectiveCounts | None = None
         for at in range(POLL, self.days * DAY + 1, STEP):
+            now = self.begin + at
             if at % POLL == 0:
                 hour = (at - 1) // 3600
                 requests = 1000 + 50 * (hour % 24)
                 share = self.outages.get(hour, 0.001)
-                new = RequestCount(0.0, float(at), requests, round(requests * share), requests // (20 - hour % 7))
-                counts = with_requests(counts, new, float(at), objective)
-                counts = with_ready(counts, hour not in self.outages, float(at), objective)
+                new = RequestCount(0.0, now, requests, round(requests * share), requests // (20 - hour % 7))
+                counts = with_requests(counts, new, now, objective)
+                counts = with_ready(counts, hour not in self.outages, now, objective)
             yield WorkloadState(
                 "acme", Workload(id="w"), Ledger(0.0, 0.0, objectives=counts), NO_DETAILS, objective=objective
             )
