@@ -121,7 +121,7 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
     async def blank(_: str) -> bytes:
         return b""
 
-    async def blank_workload(_: str, __: str) -> tuple[int, bytes]:
+    async def blank_workload(*_: object) -> tuple[int, bytes]:
         return 200, b""
 
     async def no_list() -> bytes:

@@ -34,8 +34,8 @@ from exporter.state.rights import Rights
 from exporter.state.store import Store
 from exporter.telemetry.report import Report
 from exporter.timestamps import LAST_SECOND
-from exporter.web.application import SilencesResult
 from exporter.web.responses import Rows
+from exporter.web.silence_form import SilencesResult
 
 
 def receiver(settings: AnyReceiver, notifier: Notifier, severity_label: str) -> Receiver:

@@ -19,7 +19,6 @@ from exporter.web.responses import (
     Headers,
     HttpRequest,
     HttpResponse,
-    Rows,
     accepts_gzip,
     content_type,
     encoded,
@@ -30,6 +29,7 @@ from exporter.web.responses import (
     wants_json,
 )
 from exporter.web.runbook_page import runbook_page
+from exporter.web.silence_form import SilenceForm, SilencesResult, Tokens
 from exporter.web.status_page import POLICY
 from exporter.web.workload_page import POLICY as WORKLOAD_POLICY
 
@@ -42,8 +42,6 @@ WORKLOADS, RUNBOOKS = "/workloads/", "/runbooks/"
 MAX_PARAMETERS = 50
 """Parameters of a query."""
 REQUESTED_BY = b"x-requested-by"
-SilencesResult = Rows | tuple[int, str]
-"""The silences, or a status code and an error text."""
 _NOT_ENABLED = plain(404, "not enabled; see web.debug_config\n")
 _READ = ("GET", "HEAD")
 _OF_WEB_PAGES = {b"origin", b"sec-fetch-site"}
@@ -108,7 +106,7 @@ class Application:
         heartbeat_age: Callable[[], float],
         not_ready: Callable[[], str],
         status_page: Callable[[str], Awaitable[bytes]],
-        workload_page: Callable[[str, str], Awaitable[tuple[int, bytes]]],
+        workload_page: Callable[[str, str, Tokens | None], Awaitable[tuple[int, bytes]]],
         workload_json: Callable[[str, str], Awaitable[tuple[int, bytes]]],
         workloads_csv: Callable[[str], Awaitable[bytes]],
         workloads_json: Callable[[str], Awaitable[bytes]],
@@ -130,6 +128,7 @@ class Application:
         self._count, self._targets, self._silences = count, targets, silences
         self._refused, self.closed = refused, closed
         self.passwords = passwords
+        self._form = SilenceForm(lambda: self.passwords, silences)
         self.limits = limits
         self.hosts: tuple[str, ...] = ()
         """Names under which clients may address the server, besides IP addresses and localhost; empty: every name."""
@@ -138,7 +137,7 @@ class Application:
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[HttpRequest], Awaitable[HttpResponse]]]] = {
             metrics_path: (_READ, self._get_metrics),
             "/": (_READ, self._get_status_page),
-            WORKLOADS: (_READ, self._get_workload),
+            WORKLOADS: ((*_READ, "POST"), self._handle_workload),
             RUNBOOKS: (_READ, self._get_runbook),
             "/workloads.csv": (_READ, self._get_workloads_csv),
             "/workloads.json": (_READ, self._get_workloads_json),
@@ -218,7 +217,8 @@ class Application:
         if scope["method"] not in methods:
             allowed = ", ".join(methods)
             return plain(405, f"method not allowed; use {allowed}\n", (b"allow", allowed.encode()))
-        if scope["method"] not in _READ and any(name in _OF_WEB_PAGES for name, _ in headers):
+        form = self._route(path) == WORKLOADS  # which decides by more than these headers
+        if scope["method"] not in _READ and not form and any(name in _OF_WEB_PAGES for name, _ in headers):
             return plain(403, "web pages cannot change anything; use curl or the command line\n")
         query = scope.get("query_string", b"").decode("latin-1")
         return await handler(HttpRequest(headers, query, scope["method"], path))
@@ -255,13 +255,17 @@ class Application:
     async def _get_status_page(self, request: HttpRequest) -> HttpResponse:
         return html(200, await self._status_page(request.query), POLICY)
 
-    async def _get_workload(self, request: HttpRequest) -> HttpResponse:
+    async def _handle_workload(self, request: HttpRequest) -> HttpResponse:
         workload_id = request.path.removeprefix(WORKLOADS)
+        if request.method == "POST":
+            return await self._form.post(request, workload_id)
         if wants_json(header(request.headers, b"accept")[:MAX_NEGOTIATION]):
             status, body = await self._workload_json(workload_id, request.query)
             return json_body(body, status)
-        status, body = await self._workload_page(workload_id, request.query)
-        return html(status, body, WORKLOAD_POLICY)
+        tokens = self._form.tokens(request.headers)
+        status, body = await self._workload_page(workload_id, request.query, tokens)
+        # With `no-referrer`, a browser would send no origin with the form.
+        return html(status, body, WORKLOAD_POLICY, "no-referrer" if tokens is None else "same-origin")
 
     async def _get_runbook(self, request: HttpRequest) -> HttpResponse:
         path = request.path.removeprefix(RUNBOOKS)

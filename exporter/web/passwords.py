@@ -125,6 +125,10 @@ class Passwords:
             return True
         return False if self._failed.get(digest, 0.0) > self._steady() else None
 
+    def user(self, authorization: str) -> str | None:
+        """The user of an authorized request; None if no login is required."""
+        return credentials(authorization)[0] if self._users.hashes else None
+
     async def check(self, authorization: str, network: str, gone: Callable[[], bool]) -> bool | None:
         """Return whether the request is authorized; None if too many requests wait.
 

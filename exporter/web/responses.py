@@ -35,12 +35,12 @@ def plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> HttpResponse
     return HttpResponse(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], (text.encode(),))
 
 
-def html(status: int, page: bytes, policy: str) -> HttpResponse:
-    """An HTML page with its Content-Security-Policy."""
+def html(status: int, page: bytes, policy: str, referrer: str = "no-referrer") -> HttpResponse:
+    """An HTML page with its Content-Security-Policy. `referrer`: its Referrer-Policy."""
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),
         (b"content-security-policy", policy.encode()),
-        (b"referrer-policy", b"no-referrer"),
+        (b"referrer-policy", referrer.encode()),
         (b"cross-origin-opener-policy", b"same-origin"),
     ]
     return HttpResponse(status, headers, (page,))

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import NamedTuple
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlencode
 
 from jinja2 import Environment
 
@@ -26,6 +26,7 @@ from exporter.metrics.exposition import bounded
 from exporter.timestamps import rfc3339
 from exporter.web.on_request import made
 from exporter.web.rendering import SUMMARIES, colour, described, environment, icon, policy, workload_address
+from exporter.web.silence_form import DURATIONS, Tokens
 from exporter.web.status_page import AccountStatus
 
 POLICY = policy()
@@ -54,7 +55,8 @@ class Requested(NamedTuple):
     `account`: the requested account; empty: any. `found`: the workload, of each of these accounts that has it.
     `accounts`: the accounts in question of this replica, without their workloads; `elsewhere`: those it does not hold,
     as in `Status`. `configured`: the names of all accounts. `silences`: those of direct paging; None: it is off.
-    `fleets`: if it is not found, all workloads of each account, one of which may have this name.
+    `tokens`: for the form that silences; None: the page has none. `fleets`: if it is not found, all workloads of each
+    account, one of which may have this name.
     """
 
     id: str
@@ -69,6 +71,7 @@ class Requested(NamedTuple):
     note: str = ""
     silences: tuple[Silence, ...] | None = None
     fleets: tuple[tuple[WorkloadState, ...], ...] = ()
+    tokens: Tokens | None = None
 
 
 class WorkloadPages:
@@ -80,9 +83,10 @@ class WorkloadPages:
     def __init__(self, requested: Callable[[str, str], Requested]) -> None:
         self._requested = requested
 
-    async def __call__(self, workload_id: str, query: str) -> tuple[int, bytes]:
-        """The status code, and the page in UTF-8."""
-        return await made(functools.partial(_encoded, self._requested(workload_id, account_of(query))), short=True)
+    async def __call__(self, workload_id: str, query: str, tokens: Tokens | None = None) -> tuple[int, bytes]:
+        """The status code, and the page in UTF-8. `tokens`: for the form that silences; None: it has none."""
+        requested = self._requested(workload_id, account_of(query))._replace(tokens=tokens)
+        return await made(functools.partial(_encoded, requested), short=True)
 
     async def json(self, workload_id: str, query: str) -> tuple[int, bytes]:
         """The status code, and the workload as JSON."""
@@ -197,9 +201,21 @@ def _page(requested: Requested, found: FoundWorkload) -> str:
             this=f"?account={quote(state.account, safe='', errors='replace')}",
             describe=described(requested.options, "../"),
             silences=_silences(requested, state),
+            forms=_forms(requested, state),
             subject=f"account={shlex.quote(state.account)} workload_id={shlex.quote(state.workload.id)}",
         )
     )
+
+
+def _forms(requested: Requested, state: WorkloadState) -> list[tuple[str, str]]:
+    """The durations for which the form silences the workload, each with the address for its POST."""
+    if requested.tokens is None or requested.silences is None:
+        return []
+    token = requested.tokens(state.account, state.workload.id)
+    return [
+        (lasts, "?" + urlencode({"account": state.account, "for": lasts, "token": token}, errors="replace"))
+        for lasts in DURATIONS
+    ]
 
 
 def _silences(requested: Requested, state: WorkloadState) -> list[tuple[str, Silence]]:

@@ -2,13 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from exporter.alerting.rules import DEFAULT
+from exporter.alerting.silences import Silence
 from exporter.api.models import Tag, Workload
 from exporter.api.pods import Pods
 from exporter.fleet.ledger import Tally
@@ -16,6 +18,7 @@ from exporter.fleet.workload_state import Account, Details
 from exporter.metrics.account_families import AccountFacts, use
 from exporter.web.application import Application
 from exporter.web.metrics_page import Publisher
+from exporter.web.passwords import Passwords
 from exporter.web.server import Server
 from exporter.web.status_page import AccountStatus, Status, StatusPage
 from exporter.web.workload_page import FoundWorkload, Requested, WorkloadPages
@@ -57,15 +60,30 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @contextmanager
-def served(*fleet: Workload, reported: Pods | None = None) -> Iterator[str]:
-    """The page of a fleet that does not change, on a server in a thread; `reported` are the pods of each."""
+def served(
+    *fleet: Workload,
+    reported: Pods | None = None,
+    users: Mapping[str, str] | None = None,
+    silenced: list[Mapping[str, str]] | None = None,
+) -> Iterator[str]:
+    """The page of a fleet that does not change, on a server in a thread; `reported` are the pods of each.
+
+    `users`: bcrypt hashes of the passwords of users. `silenced`: the silences that are created.
+    """
     states = tuple(sight(workload, NOW - 3600, account="eu", details=Details(pods=reported)) for workload in fleet)
     known = AccountFacts(Account("eu"), use(states), Tally())
     account = AccountStatus("eu", "https://dr.test", known, states, NOW - 5, "", 30.0, 900.0)
 
     def requested(workload_id: str, name: str) -> Requested:
         found = tuple(FoundWorkload(account, each, True) for each in states if each.workload.id == workload_id)
-        return Requested(workload_id, name, found, (account,), (), ("eu",), DEFAULT, NOW, "1")
+        made = Requested(workload_id, name, found, (account,), (), ("eu",), DEFAULT, NOW, "1")
+        shown = [Silence({"workload_id": each["workload_id"]}, NOW + 3600, each["author"]) for each in silenced or ()]
+        return made._replace(silences=None if silenced is None else tuple(shown))
+
+    async def silences(method: str, parameters: Mapping[str, str]) -> list[dict[str, object]]:
+        assert silenced is not None
+        silenced.append(parameters)
+        return []
 
     async def reload() -> list[str]:
         return []
@@ -87,8 +105,9 @@ def served(*fleet: Workload, reported: Pods | None = None) -> Iterator[str]:
         config=lambda: None,
         episodes=no_list,
         targets=no_list,
-        silences=no_silences,
+        silences=no_silences if silenced is None else silences,
         count=lambda path, code: None,
+        passwords=None if users is None else Passwords(users),
     )
     application.publish(Publisher().publish([], b"", b""))
     server = Server(application, ["127.0.0.1:0"])
@@ -303,3 +322,28 @@ def test_a_runbook_is_reached_from_the_page_of_a_workload_and_can_be_read_on_a_p
         assert tab.evaluate(CONTRAST) == []
         assert tab.evaluate("document.scripts.length") == 0
         assert tab.console == [], "none of the Content Security Policy"
+
+
+def test_a_user_who_is_logged_in_silences_a_workload_on_its_page_but_the_form_of_another_site_does_not(
+    tab: Browser, tmp_path: Path
+) -> None:
+    """Without script. The browser sends the login with the form of the other site, too."""
+    silenced: list[Mapping[str, str]] = []
+    users = {"jane": bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()}
+    with served(Workload(id="w", name="w", status="errored"), users=users, silenced=silenced) as url:
+        tab.shown(360, 740)
+        tab.open(f"{url.replace('http://', 'http://jane:secret@')}/workloads/w")
+        assert tab.evaluate("[...document.querySelectorAll('button')].map(b => b.textContent)") == ["1h", "4h", "1d"]
+        assert tab.evaluate("document.documentElement.scrollWidth") == 360
+        assert tab.evaluate(CONTRAST) == []
+        action = tab.evaluate("document.querySelector('button').formAction")
+        tab.evaluate("document.querySelectorAll('button')[1].click()")
+        assert eventually(lambda: tab.evaluate("location.hash") == "#silence", 30)
+        assert eventually(lambda: "jane" in tab.evaluate("(document.body || {}).innerText || ''"), 30)
+        wanted = {"account": "eu", "workload_id": "w", "for": "4h", "author": "jane"}
+        assert silenced == [{**wanted, "comment": "from the page of the workload"}]
+        stranger = tmp_path / "stranger.html"
+        stranger.write_text(f"<form method=post action='{action}'></form><script>document.forms[0].submit()</script>")
+        tab.call("Page.navigate", url=stranger.as_uri())
+        assert eventually(lambda: "cannot change" in tab.evaluate("(document.body || {}).innerText || ''"), 30)
+        assert len(silenced) == 1

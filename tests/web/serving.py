@@ -14,6 +14,7 @@ from exporter.web.application import Application, ServerLimits
 from exporter.web.metrics_page import Published, Publisher
 from exporter.web.responses import Rows, encoded
 from exporter.web.server import Server
+from exporter.web.silence_form import Tokens
 
 PAGE = Publisher().publish(
     [Body("a", b"# TYPE a gauge\n", b"# TYPE a gauge\n", (b"a 1.0\n" * 1000,)), Body("b", b"# B\n", b"# B2\n", ())],
@@ -78,8 +79,9 @@ class Served:
             await self.page_ready.wait()
         return f"<p>{query}".encode()
 
-    async def workload_page(self, workload_id: str, query: str) -> tuple[int, bytes]:
-        return (404 if workload_id == "unknown" else 200), f"<p>{workload_id} {query}".encode()
+    async def workload_page(self, workload_id: str, query: str, tokens: Tokens | None) -> tuple[int, bytes]:
+        form = "" if tokens is None else f" token={tokens('eu', workload_id)} "
+        return (404 if workload_id == "unknown" else 200), f"<p>{workload_id} {query}{form}".encode()
 
     async def workload_json(self, workload_id: str, query: str) -> tuple[int, bytes]:
         return (404 if workload_id == "unknown" else 200), f'"{workload_id} {query}"'.encode()
