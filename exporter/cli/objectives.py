@@ -155,9 +155,14 @@ def openslo(found: Iterable[ObjectiveStatus]) -> str:
     return yaml.safe_dump_all((_slo(row) for row in found), sort_keys=False)  # ASCII, for any terminal
 
 
+def _openslo_name(text: str) -> str:
+    """A name as OpenSLO allows it: a label of DNS (RFC 1123)."""
+    return re.sub(r"[^a-z0-9-]", "-", text.lower())[-63:].strip("-")
+
+
 def _slo(row: ObjectiveStatus) -> dict[str, Any]:
     total = ("ready_seconds", "down_seconds") if row.objective == "readiness" else ("requests",)
-    name = re.sub(r"[^a-z0-9-]", "-", f"{row.workload_id}-{row.objective}".lower())[-63:].strip("-")
+    name = _openslo_name(f"{row.workload_id}-{row.objective}")
     selector = f"{{account={json.dumps(row.account)}, workload_id={json.dumps(row.workload_id)}}}"
 
     def source(*totals: str) -> dict[str, Any]:
@@ -169,8 +174,8 @@ def _slo(row: ObjectiveStatus) -> dict[str, Any]:
         "kind": "SLO",
         "metadata": {"name": name, "displayName": f"{row.workload} {row.objective}"},
         "spec": {
-            "description": f"{row.objective} of workload {row.workload} of account {row.account}",
-            "service": row.workload_id,
+            "description": f"{row.objective} of workload {row.workload} of account {row.account}"[:1050],
+            "service": _openslo_name(row.workload_id) or "workload",
             "indicator": {
                 "metadata": {"name": name},
                 "spec": {"ratioMetric": {"counter": True, "bad": source(_BAD[row.objective]), "total": source(*total)}},

@@ -1,8 +1,13 @@
 """The command `objectives`: the objectives on a page of metrics as a table, JSON and OpenSLO."""
 
 import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from exporter.api.details import RequestMetrics
 from exporter.api.models import Workload
@@ -99,3 +104,60 @@ def test_a_footnote_says_how_many_workloads_have_no_objective() -> None:
     assert found(EXAMPLE, NEW, bare, same_id) == ["2 of 4 workloads have no objective; see docs/objectives.md"]
     assert found(EXAMPLE, NEW) == []
     assert found(bare) == [], "the table says so"
+
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def _source(given: Any) -> bool:
+    """Whether a metric has a source with a type and a query."""
+    source = given["metricSource"]
+    return source.keys() == {"type", "spec"} and bool(source["type"]) and isinstance(source["spec"]["query"], str)
+
+
+def _names(document: Any) -> list[str]:
+    spec = document["spec"]
+    return [document["metadata"]["name"], spec["service"], spec["indicator"]["metadata"]["name"]]
+
+
+def _ratio(document: Any) -> Any:
+    return document["spec"]["indicator"]["spec"]["ratioMetric"]
+
+
+OPENSLO: Mapping[str, Callable[[Any], bool]] = {
+    "it is an SLO of v1": lambda slo: (slo["apiVersion"], slo["kind"]) == ("openslo/v1", "SLO"),
+    "it has these parts": lambda slo: slo.keys() == {"apiVersion", "kind", "metadata", "spec"},
+    "its specification has known parts": lambda slo: (
+        slo["spec"].keys()
+        <= {"description", "service", "indicator", "timeWindow", "budgetingMethod", "objectives", "alertPolicies"}
+    ),
+    "its description is short enough": lambda slo: len(slo["spec"]["description"]) <= 1050,
+    "names are labels of DNS": lambda slo: all(map(NAME.fullmatch, _names(slo))),
+    "the name that is shown is not empty": lambda slo: slo["metadata"]["displayName"] != "",
+    "a ratio is of what is good or bad, and a total": lambda slo: (
+        _ratio(slo).keys() - {"good", "bad"} == {"counter", "total"} and len(_ratio(slo)) == 3
+    ),
+    "it says whether it counts": lambda slo: isinstance(_ratio(slo)["counter"], bool),
+    "each metric has a source": lambda slo: all(
+        _source(_ratio(slo)[part]) for part in _ratio(slo).keys() - {"counter"}
+    ),
+    "one window, which rolls": lambda slo: [each["isRolling"] for each in slo["spec"]["timeWindow"]] == [True],
+    "its duration": lambda slo: bool(re.fullmatch(r"[1-9]\d*[mhdwMQY]", slo["spec"]["timeWindow"][0]["duration"])),
+    "its method": lambda slo: slo["spec"]["budgetingMethod"] in ("Occurrences", "Timeslices", "RatioTimeslices"),
+    "targets are ratios": lambda slo: [0 < each["target"] < 1 for each in slo["spec"]["objectives"]] == [True],
+}
+"""What OpenSLO v1 demands of an SLO: the part of its schema and specification that is used here, in our words."""
+
+
+@given(st.text(max_size=3000), st.text(max_size=300))
+@example("score", "id-score")
+@example("", "UPPER_case/1")
+@example("x" * 3000, "---")
+def test_openslo_is_as_its_schema_says_for_any_name_and_id(workload: str, workload_id: str) -> None:
+    found = [
+        ObjectiveStatus("eu", workload, workload_id, objective, 0.99, days * DAY, None, None, {})
+        for objective, days in (("availability", 28), ("readiness", 7), ("latency", 90))
+    ]
+    documents = [*yaml.safe_load_all(openslo(found))]
+    assert len(documents) == 3
+    assert [rule for each in documents for rule, is_met in OPENSLO.items() if not is_met(each)] == []
