@@ -29,6 +29,11 @@ _LASTS = f"clamp_min({_BUDGET}, 0) * {_WINDOW} / {_ON} ({_burn('1h')} > 0)"
 """Seconds until the budget is used up at the rate of the last hour; a workload without errors has none."""
 
 
+def _with_budget(expression: str) -> str:
+    """An expression for the selected objectives whose budget is known: a table sorts what is not known as the least."""
+    return f"({expression})\nand {_ON} {selected(_BUDGET)}"
+
+
 def _lowest_five(name: str) -> Query:
     """A share of the five objectives with the least of it at the end of the range."""
     metric = each(family(name), "objective")
@@ -69,9 +74,10 @@ def build() -> dashboard.Dashboard:
             ]),
             Row("Error budgets", [
                 table_panel("Objectives by remaining error budget",
-                            "The worst first. The budget lasts for the time shown if errors continue at the rate of "
-                            "the last hour.",
-                            [selected(_BUDGET), _RATIO, _TARGET, _burn("1h"), _burn("1d"), _LASTS],
+                            "The worst first; objectives that are not known yet are not listed. The budget lasts for "
+                            "the time shown if errors continue at the rate of the last hour.",
+                            [selected(_BUDGET),
+                             *map(_with_budget, (_RATIO, _TARGET, _burn("1h"), _burn("1d"), _LASTS))],
                             [Column("workload", "Workload", link=workload_link()),
                              Column("objective", "Objective", width=110),
                              Column("A", "Budget left", unit="percentunit", width=110,
