@@ -26,6 +26,7 @@ from exporter.settings.accounts import AccountSettings
 from exporter.settings.alerts import AlertSettings
 from exporter.settings.costs import CostSettings
 from exporter.settings.detail import DetailSettings
+from exporter.settings.events import EventPushSettings, EventSettings
 from exporter.settings.log import LogSettings
 from exporter.settings.metrics import MetricPushSettings, MetricsSettings
 from exporter.settings.model import Settings
@@ -103,6 +104,8 @@ def settings_page() -> str:
         ("metrics.otlp.", MetricPushSettings),
         ("costs.", CostSettings),
         ("traces.", TraceSettings),
+        ("events.", EventSettings),
+        ("events.otlp.", EventPushSettings),
         ("alerts.", AlertSettings),
         ("paging.", PagingSettings),
         ("paging.receivers[].", ReceiverSettings),
@@ -135,7 +138,7 @@ def settings_page() -> str:
         "name of this exporter, never of workloads. Settings of `metrics.otlp` are taken from the same variables, with "
         "`METRICS` in place of `TRACES`, and from `OTEL_METRIC_EXPORT_INTERVAL` (milliseconds) and "
         "`OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`, if the file or `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` "
-        "names an endpoint, or `OTEL_METRICS_EXPORTER` is `otlp`.\n",
+        "names an endpoint, or `OTEL_METRICS_EXPORTER` is `otlp`. The same is true of `events.otlp`, with `LOGS`.\n",
         "Secrets are tokens, keys, passwords, webhook URLs, header values, and logins of proxies in `HTTP_PROXY` and "
         "similar variables. If a server or a receiver repeats one in a response, it is replaced by `***` in logs, "
         "metrics, traces, pages and on terminals, even if it is escaped for JSON, a URL or HTML. A secret that was "

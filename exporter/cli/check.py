@@ -19,7 +19,7 @@ from exporter.collect.sweep import hint
 from exporter.daemon.daemon import Daemon
 from exporter.otlp.encoding import EMPTY
 from exporter.otlp.transport import transport
-from exporter.otlp.verdict import METRICS, TRACES, Signal
+from exporter.otlp.verdict import LOGS, METRICS, TRACES, Signal
 from exporter.redaction import Secrets
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.collector import CollectorSettings
@@ -102,7 +102,7 @@ def _print_valid(settings: Settings) -> None:
 
 
 def _collectors(settings: Settings) -> list[tuple[Signal, CollectorSettings]]:
-    signals = (TRACES, settings.traces), (METRICS, settings.metrics.otlp)
+    signals = zip((TRACES, METRICS, LOGS), settings.collectors, strict=True)
     return [(signal, collector) for signal, collector in signals if collector.endpoint]
 
 

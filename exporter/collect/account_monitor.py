@@ -32,10 +32,12 @@ from exporter.metrics.account_families import AccountFacts, unused_prices
 from exporter.telemetry.report import AccountReport
 from exporter.telemetry.sweep_trace import CURRENT, part
 from exporter.tracing.builder import Tracing
+from exporter.tracing.log_records import Logging
 
 
 class Plan(NamedTuple):
-    """How an account is monitored. `details` None: only the list is read; `tracing` None: no traces.
+    """How an account is monitored. `details` None: only the list is read; `tracing` None: no traces;
+    `logging` None: no log records.
 
     `stale_after`: age in seconds at which its workloads are no longer shown. `slow`: threshold of slow requests to
     workloads, in seconds. `rate`: requests to the API per second, `concurrency` at once. `tags`: those that become
@@ -49,6 +51,7 @@ class Plan(NamedTuple):
     rate: float = 10.0
     concurrency: int = 4
     tracing: Tracing | None = None
+    logging: Logging | None = None
     tags: TagSelection = TagSelection()
     costs: Costs = NO_PRICES
     objectives: tuple[ObjectiveRow, ...] = ()
@@ -209,7 +212,7 @@ class AccountMonitor:
 
     def pending(self) -> Pending:
         """What is to be written."""
-        return self.state.pending()
+        return self.state.pending(self._plan.logging)
 
     # -- the sweep
 

@@ -24,6 +24,7 @@ from exporter.log import log
 from exporter.metrics.account_families import Use, use
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import EpisodeTrace, settled
+from exporter.tracing.log_records import Logging, WorkloadLog, log_of
 
 MAX_PENDING_TRACES = 2000
 """Approximate number of traces that wait to be written. With so many, episodes that are over wait for a later sweep."""
@@ -46,6 +47,7 @@ class Pending(NamedTuple):
     ledgers: Mapping[str, Ledger | None]
     tally: Tally | None = None
     traces: tuple[EpisodeTrace, ...] = ()
+    logs: tuple[WorkloadLog, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.ledgers or self.traces) or self.tally is not None
@@ -133,6 +135,7 @@ class AccountState:
         self._drift += step
         self.skew = self.skew.moved(step)
         self._set_snapshot(moved(self._snapshot, step))
+        self._written_ledgers = moved(self._written_ledgers, step)  # what moved has not happened again
 
     def apply_sweep(self, sweep: Sweep, now: float) -> None:
         """Apply a sweep that ended at `now`, complete or not."""
@@ -324,8 +327,8 @@ class AccountState:
 
     # -- what is to be written
 
-    def pending(self) -> Pending:
-        """What is to be written, in one transaction."""
+    def pending(self, logging: Logging | None = None) -> Pending:
+        """What is to be written, in one transaction; with what happened to workloads if `logging` says so."""
         if self._snapshot.succeeded is None:
             return Pending({})
         now = dict(ledgers(self._snapshot))
@@ -334,7 +337,16 @@ class AccountState:
         }
         changed |= dict.fromkeys(self._written_ledgers.keys() - now.keys())
         tally = None if self._snapshot.tally is self._written_tally else self._snapshot.tally
-        return Pending(changed, tally, tuple(self._traces))
+        logs = tuple(self._logs(changed, self._snapshot.succeeded, logging)) if logging is not None else ()
+        return Pending(changed, tally, tuple(self._traces), logs)
+
+    def _logs(self, changed: Mapping[str, Ledger | None], now: float, logging: Logging) -> Iterator[WorkloadLog]:
+        for i, ledger in changed.items():
+            state = self._workloads.get(i) or self._missing.get(i) or self._gone.get(i)
+            if ledger is not None and state is not None:
+                log = log_of(self._written_ledgers.get(i), state._replace(ledger=ledger), now, logging)
+                if log is not None:
+                    yield log
 
     def written(self, pending: Pending) -> None:
         """Record that `pending` was written."""

@@ -31,6 +31,7 @@ from exporter.state.store import Store, StoredAccount
 from exporter.telemetry.report import AccountReport, Report
 from exporter.threads import in_own_thread
 from exporter.tracing.builder import Tracing
+from exporter.tracing.log_records import Logging
 
 if TYPE_CHECKING:
     from exporter.otlp.self_traces import SelfTraces
@@ -63,10 +64,19 @@ def plan(account: AccountSettings, settings: Settings) -> Plan:
         rate=account.requests_per_second,
         concurrency=account.concurrency,
         tracing=tracing(account, settings.traces) if settings.traces.endpoint else None,
+        logging=logging(account, settings),
         tags=settings.metrics.tag_selection,
         costs=settings.costs.policy,
         objectives=tuple(row.row for row in settings.objectives),
     )
+
+
+def logging(account: AccountSettings, settings: Settings) -> Logging | None:
+    """What becomes log records of an account's workloads; None: nothing."""
+    events = settings.events.otlp
+    if not events.endpoint:
+        return None
+    return Logging(tracing(account, settings.traces), frozenset(events.kinds), bool(settings.traces.endpoint))
 
 
 def tracing(account: AccountSettings, traces: TraceSettings) -> Tracing:
@@ -128,7 +138,7 @@ class Accounts:
     def _unchanged(self, new: Prepared, in_force: Settings) -> set[str]:
         """The monitored accounts to which new settings and certificates change nothing."""
         settings = new.settings
-        sections = ("sweep", "detail", "select", "traces", "costs", "objectives")
+        sections = ("sweep", "detail", "select", "traces", "events", "costs", "objectives")
         if any(getattr(settings, section) != getattr(in_force, section) for section in sections):
             return set()
         if settings.metrics.tag_selection != in_force.metrics.tag_selection:

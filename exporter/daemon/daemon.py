@@ -10,6 +10,7 @@ from exporter.alerting.subjects import ExporterStatus, worst
 from exporter.clock import Clock
 from exporter.daemon import views
 from exporter.daemon.accounts import Accounts
+from exporter.daemon.event_export import EventExport
 from exporter.daemon.leases import Leases
 from exporter.daemon.lifetime import run
 from exporter.daemon.memory import GarbageCollection
@@ -139,6 +140,9 @@ class Daemon:
             clock=clock,
             serve=self.application.publish,
         )
+        self.event_export = EventExport(
+            store=self.store, report=report, secrets=secrets, clock=clock, tasks=self.tasks, rights=rights
+        )
         self.metric_export = MetricExport(
             page=lambda: self.publication.page,
             report=report,
@@ -194,6 +198,7 @@ class Daemon:
             partial(self.accounts.prepare, new, self.settings),
             partial(self.traces.prepare, new, changed=traces_changed),
             partial(self.metric_export.prepare, new),
+            partial(self.event_export.prepare, new),
             partial(self.paging.prepare, new),
             partial(check_url, settings.state),
         ]
@@ -224,6 +229,8 @@ class Daemon:
             self.traces.replace(new)
         if settings.metrics.otlp != old.metrics.otlp or new.uses_changed_file(settings.metrics.otlp):
             self.metric_export.replace(new)
+        if settings.events != old.events or new.uses_changed_file(settings.events.otlp):
+            self.event_export.replace(new)
         self.replace_accounts(new)
         sections = ("paging", "alerts", "sweep")
         pages_otherwise = any(getattr(settings, section) != getattr(old, section) for section in sections)

@@ -82,6 +82,7 @@ async def _start(daemon: Daemon, new: Prepared) -> None:
         daemon.running = True
         daemon.traces.replace(new)
         daemon.metric_export.replace(new)
+        daemon.event_export.replace(new)
         daemon.replace_accounts(new)
         daemon.accounts.start_polling()
         await daemon.paging.replace(new.settings, new.take_notifiers())
@@ -125,7 +126,8 @@ async def _stop(daemon: Daemon, serving: asyncio.Task[None]) -> None:
         await daemon.accounts.aclose()
         await daemon.state.commit()
 
-    parts = close_accounts(), daemon.paging.aclose(), daemon.traces.aclose(), daemon.metric_export.aclose()
+    exports = daemon.traces, daemon.metric_export, daemon.event_export
+    parts = close_accounts(), daemon.paging.aclose(), *(export.aclose() for export in exports)
     done, late = await asyncio.wait([serving, *map(asyncio.create_task, parts)], timeout=CLOSE_SECONDS)
     for task in late:
         task.cancel()

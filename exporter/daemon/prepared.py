@@ -50,6 +50,7 @@ class Prepared:
         self.notifiers: list[tuple[AnyReceiver, Notifier]] = []
         self.transport: Transport | None = None
         self.metric_transport: Transport | None = None
+        self.event_transport: Transport | None = None
         self.self_traces: SelfTraces | None = None
         self.exposition: Exposition | None = None
 

@@ -10,6 +10,7 @@ from exporter.collect.account_state import Pending
 from exporter.daemon.accounts import Accounts
 from exporter.log import log
 from exporter.otlp.encoding import encode
+from exporter.otlp.log_encoding import encode_log
 from exporter.state.database import Fenced, Lease, StateError
 from exporter.state.rights import Rights
 from exporter.state.store import EncodedTrace, Store
@@ -105,6 +106,10 @@ class StateWriter:
                 encoded[each.key] = before[each.key] if each.key in before else self._encode(each.key, each.trace)
         self._encoded[account] = encoded
         traces = [each for each in encoded.values() if each]
+        for log_of_workload in pending.logs:
+            for record in log_of_workload.records:
+                body = encode_log(log_of_workload.resource, record)
+                traces.append(EncodedTrace(record.uid, 1, body, self._clock.wall(), "log_outbox"))
         dropped = store.commit(account, pending.ledgers, pending.tally, traces, self.max_trace_bytes)
         if dropped:
             self._report.count("trace_spans_dropped", "cap", by=dropped)

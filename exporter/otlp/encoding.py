@@ -28,7 +28,7 @@ def encode(trace: Trace) -> bytes:
         scope=InstrumentationScope(name=SCOPE, version=__version__),
         spans=[_span(trace.id, span) for span in trace.spans],
     )
-    resource = Resource(attributes=_attributes(trace.resource))
+    resource = Resource(attributes=attributes_of(trace.resource))
     spans = [pb.ResourceSpans(resource=resource, scope_spans=[scope])]
     body: bytes = ExportTraceServiceRequest(resource_spans=spans).SerializeToString(deterministic=True)
     return body
@@ -44,20 +44,21 @@ def _span(trace: bytes, span: Span) -> pb.Span:
         kind=pb.Span.SPAN_KIND_INTERNAL,
         start_time_unix_nano=span.start,
         end_time_unix_nano=span.end,
-        attributes=_attributes(span.attributes),
+        attributes=attributes_of(span.attributes),
         events=[
-            pb.Span.Event(time_unix_nano=event.at, name=event.name, attributes=_attributes(event.attributes))
+            pb.Span.Event(time_unix_nano=event.at, name=event.name, attributes=attributes_of(event.attributes))
             for event in span.events
         ],
         links=[
-            pb.Span.Link(trace_id=link.trace, span_id=link.span, attributes=_attributes(link.attributes))
+            pb.Span.Link(trace_id=link.trace, span_id=link.span, attributes=attributes_of(link.attributes))
             for link in span.links
         ],
         status=None if span.error is None else pb.Status(code=pb.Status.STATUS_CODE_ERROR, message=span.error),
     )
 
 
-def _attributes(attributes: Attributes) -> list[KeyValue]:
+def attributes_of(attributes: Attributes) -> list[KeyValue]:
+    """Attributes as OTLP has them, in the order of their names."""
     return [KeyValue(key=key, value=_value(attributes[key])) for key in sorted(attributes)]
 
 

@@ -1,6 +1,7 @@
-"""Sends the traces in the outbox to a collector: oldest first, one request at a time.
+"""Sends what is in an outbox, traces or log records, to a collector: oldest first, one request at a time.
 
-Only these are lost: spans and traces that the collector rejects, and traces beyond the limits of size and age.
+Only what the collector rejects is lost, and what is beyond the limits of size and age. What the comments say of traces
+and their spans is true of batches of log records and their records.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from exporter.backoff import Backoff
 from exporter.clock import Clock
@@ -16,10 +17,9 @@ from exporter.log import log
 from exporter.otlp.encoding import EMPTY
 from exporter.otlp.transport import Transport
 from exporter.otlp.verdict import REASONS, Verdict
-from exporter.settings.traces import TraceSettings
 from exporter.state.database import Fenced, StateError
 from exporter.state.rights import Rights
-from exporter.state.store import QueuedTrace, Store
+from exporter.state.store import Queue, QueuedTrace, Store
 from exporter.telemetry.report import Report
 
 MAX_TRACES, MAX_SPANS, MAX_BYTES = 512, 512, 1_000_000
@@ -42,6 +42,41 @@ MAX_CLOCK_DRIFT = 5.0
 DROPPED = ("rejected", "poison", "age", "cap", "unencodable")
 FAILURES = (*REASONS, "state")
 
+
+class OutboxSettings(Protocol):
+    """The settings of an outbox, of `exporter.settings.traces` or `exporter.settings.events`."""
+
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def max_age(self) -> float: ...
+
+
+class Contents(NamedTuple):
+    """What an outbox contains: its table, its name in the log, and the names of its metrics."""
+
+    queue: Queue
+    name: str
+    sent: str
+    dropped: str
+    failures: str
+    waiting: str
+    size: str
+    oldest: str
+    up: str
+
+
+TRACES = Contents(
+    "outbox", "traces", "trace_spans_sent", "trace_spans_dropped", "trace_export_failures",
+    "trace_outbox_traces", "trace_outbox_bytes", "trace_outbox_oldest_seconds", "trace_endpoint_up",
+)  # fmt: skip
+LOG_RECORDS = Contents(
+    "log_outbox", "log records", "event_records_sent", "event_records_dropped", "event_export_failures",
+    "event_outbox_records", "event_outbox_bytes", "event_outbox_oldest_seconds", "event_endpoint_up",
+)  # fmt: skip
+
 T = TypeVar("T")
 
 
@@ -58,11 +93,13 @@ class Sender:
         store: Store,
         transport: Transport,
         report: Report,
-        traces: TraceSettings,
+        settings: OutboxSettings,
         clock: Clock | None = None,
         rights: Rights | None = None,
+        contents: Contents = TRACES,
     ) -> None:
-        self._store, self._transport, self._report, self._settings = store, transport, report, traces
+        self._contents = contents
+        self._store, self._transport, self._report, self._settings = store, transport, report, settings
         self._rights = rights or Rights()
         self._clock = clock or Clock()
         self._turning = asyncio.Lock()
@@ -78,14 +115,14 @@ class Sender:
         self._backing_off = False
         self._drift = self._clock.wall() - now
         for reason in DROPPED:
-            report.count("trace_spans_dropped", reason, by=0)
+            report.count(contents.dropped, reason, by=0)
         for reason in FAILURES:
-            report.count("trace_export_failures", reason, by=0)
+            report.count(contents.failures, reason, by=0)
 
     def start(self) -> None:
         """Send from now on."""
         if self._running is None:
-            self._report.set("trace_endpoint_up", 0, self._settings.protocol)
+            self._report.set(self._contents.up, 0, self._settings.protocol)
             self._running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -116,7 +153,7 @@ class Sender:
     def _rest(self) -> None:
         """Nothing is sent for now: the metrics say nothing about the collector and the outbox."""
         self._drift = self._clock.wall() - self._clock.steady()
-        for gauge in ("trace_outbox_traces", "trace_outbox_bytes", "trace_outbox_oldest_seconds", "trace_endpoint_up"):
+        for gauge in self._contents[-4:]:
             self._report.clear(gauge)
 
     async def turn(self, proving: bool = True) -> float:
@@ -135,7 +172,7 @@ class Sender:
             try:
                 return await self._turn(proving)
             except Exception:  # the traces are still in the outbox, and the next turn may succeed
-                log.exception("sending traces failed; they are kept")
+                log.exception(self._message("sending {} failed; they are kept"))
                 return CHECK_SECONDS
 
     async def _turn(self, proving: bool) -> float:
@@ -143,7 +180,9 @@ class Sender:
         now = self._clock.steady()
         if now < self._paused_until:
             return min(CHECK_SECONDS, self._paused_until - now)
-        rows = await self._stored(lambda: self._store.batch(self._sent_to, self._max_traces, MAX_SPANS, MAX_BYTES))
+        rows = await self._stored(
+            lambda: self._store.batch(self._sent_to, self._max_traces, MAX_SPANS, MAX_BYTES, self._contents.queue)
+        )
         if rows is None or not (rows or (proving and now >= self._probe_at)):
             return CHECK_SECONDS
         verdict = await self._send(b"".join(row.body for row in rows))
@@ -160,7 +199,7 @@ class Sender:
         verdict = await asyncio.to_thread(self._transport.send, body)
         self._probe_at = self._clock.steady() + PROBE_SECONDS
         if not verdict.accepted:
-            self._report.count("trace_export_failures", verdict.reason)
+            self._report.count(self._contents.failures, verdict.reason)
         return verdict
 
     async def _verified(self, verdict: Verdict) -> Verdict:
@@ -186,8 +225,9 @@ class Sender:
                 return 0.0
             case "invalid" if rows:
                 trace = rows[0].trace.hex()
-                log.warning("trace dropped: rejected by the collector", trace_id=trace, words=verdict.message)
-                self._report.count("trace_spans_dropped", "poison", by=spans)
+                message = f"{self._contents.name[:-1]} dropped: rejected by the collector"
+                log.warning(message, trace_id=trace, words=verdict.message)
+                self._report.count(self._contents.dropped, "poison", by=spans)
                 self._proven = False
                 await self._done(rows)
                 return 0.0
@@ -197,7 +237,7 @@ class Sender:
                 return 0.0
         self._failures += verdict.result == "retry"
         self._probe_at = self._clock.steady()
-        self._report.set("trace_endpoint_up", 0, self._settings.protocol)
+        self._report.set(self._contents.up, 0, self._settings.protocol)
         self._log_failure(verdict)
         if verdict.result == "refused":
             return REFUSED_PAUSE
@@ -205,22 +245,26 @@ class Sender:
             return min(max(verdict.after, BACKOFF.first), MAX_PAUSE_SECONDS)
         return BACKOFF.seconds(self._failures)
 
+    def _message(self, text: str) -> str:
+        return text.format(self._contents.name)
+
     def _log_failure(self, verdict: Verdict) -> None:
         """Log a failure, unless the previous one had the same reason."""
         if self._logged_reason != verdict.reason:
             level = logging.ERROR if verdict.result == "refused" else logging.WARNING
-            log.log(level, "the collector does not accept traces", words=verdict.message)
+            log.log(level, self._message("the collector does not accept {}"), words=verdict.message)
             self._logged_reason = verdict.reason
 
     async def _accepted(self, verdict: Verdict, rows: Sequence[QueuedTrace], spans: int) -> None:
         rejected = max(0, min(verdict.rejected, spans))
-        self._report.set("trace_endpoint_up", 1, self._settings.protocol)
-        self._report.count("trace_spans_sent", by=spans - rejected)
-        self._report.count("trace_spans_dropped", "rejected", by=rejected)
+        self._report.set(self._contents.up, 1, self._settings.protocol)
+        self._report.count(self._contents.sent, by=spans - rejected)
+        self._report.count(self._contents.dropped, "rejected", by=rejected)
         if rejected:
-            log.warning("the collector rejected spans", words=verdict.message)
+            message = f"the collector rejected {verdict.signal.items}"
+            log.warning(message, words=verdict.message)
         if self._logged_reason:
-            log.info("the collector accepts traces again")
+            log.info(self._message("the collector accepts {} again"))
         self._logged_reason, self._failures, self._proven = "", 0, True
         self._max_traces = min(
             MAX_TRACES, self._max_traces + 1
@@ -246,7 +290,7 @@ class Sender:
             return
 
         def remove() -> bool:
-            self._store.remove(sent)
+            self._store.remove(sent, self._contents.queue)
             return True
 
         if await self._stored(remove):
@@ -262,7 +306,7 @@ class Sender:
         recent = wall - 2 * CHECK_SECONDS, wall
 
         def move() -> bool:
-            self._store.move_times(step, recent)
+            self._store.move_times(step, recent, self._contents.queue)
             return True
 
         if await self._stored(move):
@@ -275,27 +319,29 @@ class Sender:
         if self._clock.steady() >= self._trim_at:
             self._trim_at = self._clock.steady() + TRIM_SECONDS
             limits = self._settings.max_bytes, self._settings.max_age
-            dropped = await self._stored(lambda: self._store.trim(*limits, self._clock.wall())) or {}
+            dropped = (
+                await self._stored(lambda: self._store.trim(*limits, self._clock.wall(), self._contents.queue)) or {}
+            )
             for reason, spans in dropped.items():
-                self._report.count("trace_spans_dropped", reason, by=spans)
+                self._report.count(self._contents.dropped, reason, by=spans)
             if any(dropped.values()):
-                log.warning("oldest traces dropped: not delivered in time", **dropped)
+                log.warning(self._message("oldest {} dropped: not delivered in time"), **dropped)
         if self._clock.steady() >= self._forget_at:
             self._forget_at = self._clock.steady() + FORGET_SECONDS
             await self._stored(lambda: self._store.forget(self._clock.wall()))
-        waiting = await self._stored(lambda: self._store.outbox(self._sent_to))
+        waiting = await self._stored(lambda: self._store.outbox(self._sent_to, self._contents.queue))
         if waiting is not None:
             age = 0.0 if waiting.oldest is None else max(0.0, self._clock.wall() - waiting.oldest)
-            self._report.set("trace_outbox_traces", waiting.traces)
-            self._report.set("trace_outbox_bytes", waiting.size)
-            self._report.set("trace_outbox_oldest_seconds", age)
+            self._report.set(self._contents.waiting, waiting.traces)
+            self._report.set(self._contents.size, waiting.size)
+            self._report.set(self._contents.oldest, age)
 
     async def _stored(self, operation: Callable[[], T]) -> T | None:
         """Run an operation of the store; None, logged and counted once, if it fails."""
         try:
             return await self._store.run(operation)
         except StateError as error:
-            self._report.count("trace_export_failures", "state")
+            self._report.count(self._contents.failures, "state")
             if not self._store_failing:
                 log.error("the outbox cannot be used; retrying", words=str(error))
             self._store_failing = True

@@ -64,7 +64,8 @@ def _headers(collector: CollectorSettings) -> dict[str, str]:
     return {name: value.get_secret_value() for name, value in collector.headers.items()}
 
 
-def _gzipped(body: bytes) -> bytes:
+def gzipped(body: bytes) -> bytes:
+    """The body as one member of gzip."""
     packer = deflater.compressobj(1, deflater.DEFLATED, 31)
     compressed: bytes = packer.compress(body) + packer.flush()
     return compressed
@@ -88,7 +89,7 @@ class HttpTransport:
         # httpx's blocking client only limits the time of each read, so that a server which sends a byte now and then
         # blocks it forever, and its requests cannot be interrupted. An event loop per request solves both.
         loop = asyncio.new_event_loop()
-        sending = loop.create_task(self._post(_gzipped(body) if self._compress else body))
+        sending = loop.create_task(self._post(gzipped(body) if self._compress else body))
         self._interrupt = lambda: loop.call_soon_threadsafe(sending.cancel)
         try:
             return loop.run_until_complete(sending)._replace(signal=self._signal)

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from google.protobuf.json_format import Parse, ParseError
 from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -70,6 +71,18 @@ METRICS = Signal(
     retry="current values are sent later",
     invalid="smaller requests are sent until the rejected data points are found; they are dropped",
     refused="current values are sent in five minutes",
+)
+
+
+LOGS = Signal(
+    "events.otlp",
+    "log records",
+    "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+    ExportLogsServiceResponse,
+    "rejected_log_records",
+    retry="log records are kept and sent again",
+    invalid="smaller batches are sent until the rejected records are found; they are dropped",
+    refused="log records are kept and sent again every five minutes",
 )
 
 

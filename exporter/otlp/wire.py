@@ -1,4 +1,4 @@
-"""Protocol Buffers, written directly: the library takes ten times as long for a hundred thousand data points.
+"""Protocol Buffers, written directly: its classes take more than twice as long for data points.
 
 Source: Protocol Buffers documentation, "Encoding".
 """

@@ -21,6 +21,8 @@ from exporter.settings.values import host_of, nearest
 
 _CERTIFICATES = ("certificate", "client_certificate", "client_key")
 """Settings of files whose names do not end with ``_file``."""
+_COLLECTORS = ("traces",), ("metrics", "otlp"), ("events", "otlp")
+"""The sections of `Settings.collectors`."""
 
 
 def reference_problems(settings: Settings | None, environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:
@@ -42,7 +44,7 @@ def reference_problems(settings: Settings | None, environment: Mapping[str, str]
         for unknown in sorted(row.accounts - {*accounts}):
             what = f"no account is called {unknown!r}{nearest(unknown, accounts)}"
             yield Problem(place_of(of_row), what, lines.get(of_row))
-    for section, collector in (("traces",), settings.traces), (("metrics", "otlp"), settings.metrics.otlp):
+    for section, collector in zip(_COLLECTORS, settings.collectors, strict=True):
         yield from _targets_datarobot(settings, collector.endpoint, "a collector", (*section, "endpoint"), lines)
     for number, name in enumerate(settings.alerts.tag_labels):
         place = ("alerts", "tag_labels", number)
@@ -87,8 +89,10 @@ def _targets_datarobot(settings: Settings, url: str, name: str, place: Place, li
 def machine_problems(given: Mapping[str, Any], environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:
     """Duplicate names, unreadable files and unset variables in the settings as given, valid or not."""
     yield from _item_problems(given["accounts"], ("accounts",), "account", environment, lines)
-    metrics = given["metrics"] if isinstance(given["metrics"], dict) else {}
-    for section, collector in (("traces",), given["traces"]), (("metrics", "otlp"), metrics.get("otlp")):
+    for section in _COLLECTORS:
+        collector: Any = given
+        for name in section:
+            collector = collector[name] if isinstance(collector, dict) and name in collector else {}
         for key, what in _unreadable_files(collector if isinstance(collector, dict) else {}, *_CERTIFICATES):
             yield Problem(place_of((*section, key)), what, lines.get((*section, key)))
     state = given["state"] if isinstance(given.get("state"), dict) else {}

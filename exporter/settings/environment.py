@@ -52,18 +52,31 @@ def metrics_settings(in_file: Mapping[str, Any], environment: Mapping[str, str])
     `OTEL_EXPORTER_OTLP_ENDPOINT` alone pushes no metrics, because most people scrape them: it is used with
     `OTEL_METRICS_EXPORTER=otlp`.
     """
+    return _chosen("METRICS", in_file, environment, _valid_attributes, _METRICS_VARIABLES)
+
+
+def events_settings(in_file: Mapping[str, Any], environment: Mapping[str, str]) -> FromEnvironment:
+    """Settings of log records, as those of the push of metrics. Their resources are those of traces."""
+    return _chosen("LOGS", in_file, environment, None)
+
+
+def _chosen(
+    signal: str,
+    in_file: Mapping[str, Any],
+    environment: Mapping[str, str],
+    attributes: Callable[[str], str] | None,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> FromEnvironment:
     given = {name: value.strip() for name, value in environment.items() if value.strip()}
-    wanted = given.get("OTEL_METRICS_EXPORTER") == "otlp" or "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" in given
-    if not in_file.get("endpoint") and not wanted:
-        return {}
-    return _signal("METRICS", in_file, environment, _valid_attributes, _METRICS_VARIABLES)
+    wanted = given.get(f"OTEL_{signal}_EXPORTER") == "otlp" or f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT" in given
+    return _signal(signal, in_file, environment, attributes, more) if wanted or in_file.get("endpoint") else {}
 
 
 def _signal(
     signal: str,
     in_file: Mapping[str, Any],
     environment: Mapping[str, str],
-    attributes: Callable[[str], str],
+    attributes: Callable[[str], str] | None,
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> FromEnvironment:
     given = {name: value.strip() for name, value in environment.items() if value.strip()}
@@ -85,7 +98,7 @@ def _signal(
         found[name] = variable, float(milliseconds) / 1000 if milliseconds.isdecimal() else milliseconds
     if not in_file.get("endpoint", "endpoint" in found):
         return {}
-    if "OTEL_RESOURCE_ATTRIBUTES" in given:
+    if attributes is not None and "OTEL_RESOURCE_ATTRIBUTES" in given:
         found["resource_attributes"] = "OTEL_RESOURCE_ATTRIBUTES", attributes(given["OTEL_RESOURCE_ATTRIBUTES"])
     return {name: each for name, each in found.items() if name not in in_file}
 

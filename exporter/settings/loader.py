@@ -13,7 +13,13 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from exporter.settings.checks import machine_problems, named_files, reference_problems
-from exporter.settings.environment import ACCOUNT_VARIABLES, account_settings, metrics_settings, traces_settings
+from exporter.settings.environment import (
+    ACCOUNT_VARIABLES,
+    account_settings,
+    events_settings,
+    metrics_settings,
+    traces_settings,
+)
 from exporter.settings.file_contents import Contents, contents
 from exporter.settings.model import Settings
 from exporter.settings.model_errors import problems_of
@@ -21,6 +27,7 @@ from exporter.settings.problems import BadSettings, Lines, Problem
 from exporter.settings.proxies import proxy_problems
 from exporter.settings.yaml_file import read
 
+_OF_SIGNALS = {"traces": traces_settings, "metrics.otlp": metrics_settings, "events.otlp": events_settings}
 SECTIONS = Settings.model_fields.keys() - {"accounts"}
 
 
@@ -69,9 +76,10 @@ def load(
 def _add_variables(given: dict[str, Any], environment: Mapping[str, str]) -> dict[str, str]:
     """Add settings from OpenTelemetry's variables; returns the variables by place."""
     origins: dict[str, str] = {}
-    traces, metrics = given.setdefault("traces", {}), given.setdefault("metrics", {})
-    push = metrics.setdefault("otlp", {}) if isinstance(metrics, dict) else None
-    for place, section, of_signal in (("traces", traces, traces_settings), ("metrics.otlp", push, metrics_settings)):
+    for place, of_signal in _OF_SIGNALS.items():
+        section: Any = given
+        for name in place.split("."):
+            section = section.setdefault(name, {}) if isinstance(section, dict) else None
         if isinstance(section, dict):
             for name, (variable, value) in of_signal(section, environment).items():
                 section[name], origins[f"{place}.{name}"] = value, variable

@@ -17,6 +17,7 @@ from exporter.settings.alerts import AlertSettings
 from exporter.settings.collector import CollectorSettings
 from exporter.settings.costs import CostSettings
 from exporter.settings.detail import DetailSettings
+from exporter.settings.events import EventSettings
 from exporter.settings.log import LogSettings
 from exporter.settings.metrics import MetricsSettings
 from exporter.settings.objectives import ObjectiveSettings
@@ -74,6 +75,9 @@ class Settings(Section):
     traces: TraceSettings = Field(
         default_factory=lambda: TraceSettings.model_validate({}), description="Traces of workloads."
     )
+    events: EventSettings = Field(
+        default_factory=lambda: EventSettings.model_validate({}), description="Events of workloads."
+    )
     alerts: AlertSettings = Field(default_factory=lambda: AlertSettings.model_validate({}), description="Alerts.")
     paging: PagingSettings = Field(
         default_factory=lambda: PagingSettings.model_validate({}), description="Who sends notifications."
@@ -106,7 +110,7 @@ class Settings(Section):
     @property
     def collectors(self) -> tuple[CollectorSettings, ...]:
         """Where each signal of OpenTelemetry is sent."""
-        return self.traces, self.metrics.otlp
+        return self.traces, self.metrics.otlp, self.events.otlp
 
     @property
     def all_pem_files(self) -> tuple[Path, ...]:

@@ -18,13 +18,13 @@ class Table(NamedTuple):
     order: str
 
 
+_OUTBOX = Table({"trace": bytes, "account": str, "spans": int, "size": int, "created": float, "body": bytes}, "seq")
+"""Without `seq`: new numbers in the same order."""
 TABLES = {
     "workload": Table({"account": str, "id": str, "ledger": bytes}, "account, id"),
     "account": Table({"account": str, "tally": bytes}, "account"),
-    # Without `seq`: new numbers in the same order.
-    "outbox": Table(
-        {"trace": bytes, "account": str, "spans": int, "size": int, "created": float, "body": bytes}, "seq"
-    ),
+    "outbox": _OUTBOX,
+    "log_outbox": _OUTBOX,
     "emitted": Table({"trace": bytes, "at": float}, "trace"),
     "paging": Table({"account": str, "kind": str, "id": str, "value": bytes}, "account, kind, id"),
 }

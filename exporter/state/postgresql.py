@@ -52,6 +52,12 @@ MIGRATIONS = (
     UPDATE paging SET account = coalesce(substring(encode(value, 'escape') FROM '"account":"([^"\\\\]*)"'), '')
         WHERE kind <> 'silence';
     """,
+    """
+    CREATE TABLE log_outbox (
+        seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, trace bytea NOT NULL UNIQUE, account text NOT NULL,
+        spans integer NOT NULL, size integer NOT NULL, created double precision NOT NULL, body bytea NOT NULL
+    );
+    """,
 )
 """Each step leads from its index, as a version of the schema, to the next."""
 VERSION = len(MIGRATIONS)

@@ -12,7 +12,7 @@ from pathlib import Path
 from exporter.state.database import IN_MEMORY, Session, StateError
 from exporter.state.write_ahead_log import lost_transactions
 
-VERSION = 5
+VERSION = 6
 """Version of the schema, kept in ``user_version``. Each step of `MIGRATIONS` leads from its index to the next."""
 MIGRATIONS = (
     """
@@ -39,6 +39,12 @@ MIGRATIONS = (
     UPDATE paging SET account = json_extract(CAST(value AS TEXT), '$.labels.account')
         WHERE kind != 'silence' AND json_valid(CAST(value AS TEXT))
         AND json_type(CAST(value AS TEXT), '$.labels.account') = 'text';
+    """,
+    """
+    CREATE TABLE log_outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, trace BLOB NOT NULL UNIQUE, account TEXT NOT NULL,
+        spans INTEGER NOT NULL, size INTEGER NOT NULL, created REAL NOT NULL, body BLOB NOT NULL
+    );
     """,
 )
 _RESERVED_PAGES = 256

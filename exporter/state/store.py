@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -45,13 +45,21 @@ class StoredAccount(NamedTuple):
     unreadable: int = 0
 
 
+Queue = Literal["outbox", "log_outbox"]
+"""The table of what waits for a collector: traces, or log records."""
+
+
 class EncodedTrace(NamedTuple):
-    """A trace id, number of spans, serialised request, and time of encoding in seconds since the epoch."""
+    """A trace id, number of spans, serialised request, and time of encoding in seconds since the epoch.
+
+    In the queue of log records: an id of several of them, their number, and so on.
+    """
 
     trace: bytes
     spans: int
     body: bytes
     at: float
+    queue: Queue = "outbox"
 
 
 class QueuedTrace(NamedTuple):
@@ -202,9 +210,9 @@ class Store:
     ) -> int:
         """Write ledgers (None: delete the workload), tally and traces in one transaction.
 
-        A trace that is already in the outbox is ignored. If there are new ones, the oldest are dropped to stay within
-        `max_bytes`; returns the number of dropped spans. Raises `StateError` if the write fails, such as on a full
-        disk; it may be retried.
+        A trace that is already in its queue is ignored. If there are new ones, the oldest traces are dropped to stay
+        within `max_bytes`; returns the number of dropped spans. Raises `StateError` if the write fails, such as on a
+        full disk; it may be retried.
         """
         written = [(account, i, msgspec.json.encode(each)) for i, each in ledgers.items() if each is not None]
         with self._transaction() as db:
@@ -217,10 +225,11 @@ class Store:
                 if db.execute("SELECT 1 FROM emitted WHERE trace = ?", (each.trace,)).fetchone() is None:
                     db.execute("INSERT INTO emitted (trace, at) VALUES (?, ?)", (each.trace, each.at))
                     db.execute(
-                        "INSERT INTO outbox (trace, account, spans, size, created, body) VALUES (?, ?, ?, ?, ?, ?)",
+                        f"INSERT INTO {each.queue} (trace, account, spans, size, created, body)"  # noqa: S608 — a `Queue`
+                        " VALUES (?, ?, ?, ?, ?, ?)",
                         (each.trace, account, each.spans, len(each.body), each.at, each.body),
                     )
-            capped = _drop_beyond(db, max_bytes) if traces and max_bytes is not None else 0
+            capped = _drop_beyond(db, "outbox", max_bytes) if traces and max_bytes is not None else 0
         with self._lock:
             self._database.reserve()
         return capped
@@ -264,7 +273,7 @@ class Store:
 
     # -- the outbox
 
-    def batch(self, after: int, traces: int, spans: int, size: int) -> list[QueuedTrace]:
+    def batch(self, after: int, traces: int, spans: int, size: int, queue: Queue = "outbox") -> list[QueuedTrace]:
         """The oldest traces with a `seq` above `after`, within these limits, but at least one if there is one.
 
         Raises `StateError`.
@@ -272,7 +281,8 @@ class Store:
         with self._reading() as db:
             last = after
             waiting = db.execute(
-                "SELECT seq, spans, size FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, traces)
+                f"SELECT seq, spans, size FROM {queue} WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 — as above
+                (after, traces),
             )
             for seq, of_spans, of_bytes in waiting:
                 spans, size = spans - of_spans, size - of_bytes
@@ -280,41 +290,43 @@ class Store:
                     break
                 last = seq
             rows = db.execute(
-                "SELECT seq, trace, spans, body FROM outbox WHERE seq > ? AND seq <= ? ORDER BY seq", (after, last)
+                f"SELECT seq, trace, spans, body FROM {queue} WHERE seq > ? AND seq <= ? ORDER BY seq",  # noqa: S608
+                (after, last),
             )
             return [QueuedTrace(*row) for row in rows]
 
-    def remove(self, seqs: Collection[int]) -> None:
+    def remove(self, seqs: Collection[int], queue: Queue = "outbox") -> None:
         """Remove the traces with these `seq`. Raises `StateError`; it may be retried."""
         with self._transaction() as db:
-            db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
+            db.executemany(f"DELETE FROM {queue} WHERE seq = ?", [(seq,) for seq in seqs])  # noqa: S608 — as above
 
-    def outbox(self, after: int = 0) -> Outbox:
-        """The size of the outbox, of traces with a `seq` above `after`. Raises `StateError`."""
+    def outbox(self, after: int = 0, queue: Queue = "outbox") -> Outbox:
+        """The size of a queue, of traces with a `seq` above `after`. Raises `StateError`."""
+        size = f"SELECT count(*), coalesce(sum(size), 0), min(created) FROM {queue} WHERE seq > ?"  # noqa: S608 — as above
         with self._reading() as db:
-            row = db.execute(
-                "SELECT count(*), coalesce(sum(size), 0), min(created) FROM outbox WHERE seq > ?", (after,)
-            ).fetchone()
-        return Outbox(*row)
+            return Outbox(*db.execute(size, (after,)).fetchone())
 
-    def trim(self, max_bytes: int, max_age: float, now: float) -> dict[str, int]:
+    def trim(self, max_bytes: int, max_age: float, now: float, queue: Queue = "outbox") -> dict[str, int]:
         """Drop whole traces, the oldest first, beyond `max_age` seconds and `max_bytes`.
 
         Returns the numbers of spans dropped by ``age`` and by size (``cap``). Raises `StateError`.
         """
+        old = f"FROM {queue} WHERE created < ?"
         with self._transaction() as db:
-            (aged,) = db.execute(f"{_SPANS} created < ?", (now - max_age,)).fetchone()
-            db.execute("DELETE FROM outbox WHERE created < ?", (now - max_age,))
-            return {"age": aged, "cap": _drop_beyond(db, max_bytes)}
+            (aged,) = db.execute(f"{_SPANS} {old}", (now - max_age,)).fetchone()
+            db.execute(f"DELETE {old}", (now - max_age,))
+            return {"age": aged, "cap": _drop_beyond(db, queue, max_bytes)}
 
-    def move_times(self, step: float, recent: tuple[float, float]) -> None:
-        """Add `step` seconds to all times of traces but those in the period `recent`, which are by the present clock.
+    def move_times(self, step: float, recent: tuple[float, float], queue: Queue = "outbox") -> None:
+        """Add `step` seconds to all times of a queue but those in the period `recent`, which are by the present clock.
 
-        Raises `StateError`.
+        With the times of traces, also to those of all ids. Raises `StateError`.
         """
+        moved = f"UPDATE {queue} SET created = created + ? WHERE created NOT BETWEEN ? AND ?"  # noqa: S608 — as above
         with self._transaction() as db:
-            db.execute("UPDATE outbox SET created = created + ? WHERE created NOT BETWEEN ? AND ?", (step, *recent))
-            db.execute("UPDATE emitted SET at = at + ? WHERE at NOT BETWEEN ? AND ?", (step, *recent))
+            db.execute(moved, (step, *recent))
+            if queue == "outbox":
+                db.execute("UPDATE emitted SET at = at + ? WHERE at NOT BETWEEN ? AND ?", (step, *recent))
 
     def forget(self, now: float) -> None:
         """Remove trace ids older than `REMEMBERED`. Raises `StateError`."""
@@ -349,17 +361,17 @@ class Store:
 
 _HELD = "SELECT 1 FROM lease WHERE account = ? AND holder = ? AND epoch = ? FOR SHARE"
 """Who takes the lease has to wait until the transaction ends."""
-_SPANS = "SELECT coalesce(sum(spans), 0) FROM outbox WHERE"
-_BEYOND = """SELECT coalesce(max(seq), 0) FROM
-    (SELECT seq, sum(size) OVER (ORDER BY seq DESC) AS size_from_here FROM outbox) AS sizes WHERE size_from_here > ?"""
+_SPANS = "SELECT coalesce(sum(spans), 0)"
 
 
-def _drop_beyond(db: Session, max_bytes: int) -> int:
+def _drop_beyond(db: Session, queue: Queue, max_bytes: int) -> int:
     """Drop the oldest traces until at most `max_bytes` remain; return the number of dropped spans."""
-    (size,) = db.execute("SELECT coalesce(sum(size), 0) FROM outbox").fetchone()
+    (size,) = db.execute(f"SELECT coalesce(sum(size), 0) FROM {queue}").fetchone()  # noqa: S608 — as above
     if size <= max_bytes:
         return 0
-    (last,) = db.execute(_BEYOND, (max_bytes,)).fetchone()
-    (dropped,) = db.execute(f"{_SPANS} seq <= ?", (last,)).fetchone()
-    db.execute("DELETE FROM outbox WHERE seq <= ?", (last,))
+    from_here = f"SELECT seq, sum(size) OVER (ORDER BY seq DESC) AS size_from_here FROM {queue}"  # noqa: S608 — as above
+    beyond = f"SELECT coalesce(max(seq), 0) FROM ({from_here}) AS sizes WHERE size_from_here > ?"  # noqa: S608 — as above
+    (last,) = db.execute(beyond, (max_bytes,)).fetchone()
+    (dropped,) = db.execute(f"{_SPANS} FROM {queue} WHERE seq <= ?", (last,)).fetchone()
+    db.execute(f"DELETE FROM {queue} WHERE seq <= ?", (last,))  # noqa: S608 — as above
     return int(dropped)

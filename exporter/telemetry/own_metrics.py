@@ -231,6 +231,26 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
         ("protocol",),
         "1 if the collector accepted the last request with metrics, else 0.",
     ),
+    OwnMetric("event_records_sent", "counter", (), "Log records of events accepted by the collector."),
+    OwnMetric("event_records_dropped", "counter", ("reason",), "Dropped log records of events, by reason."),
+    OwnMetric(
+        "event_export_failures", "counter", ("reason",), "Failed requests with log records of events, by reason."
+    ),
+    OwnMetric("event_outbox_records", "gauge", (), "Log records in the outbox."),
+    OwnMetric("event_outbox_bytes", "gauge", (), "Size of the log records in the outbox, in bytes."),
+    OwnMetric(
+        "event_outbox_oldest_seconds",
+        "gauge",
+        (),
+        "Age of the oldest records in the outbox, in seconds; 0 if empty.",
+    ),
+    OwnMetric(
+        "event_endpoint_up",
+        "gauge",
+        ("protocol",),
+        "1 if the collector accepted the last request with log records, else 0. An empty one is sent at least every "
+        "five minutes.",
+    ),
     OwnMetric("alerts_firing", "gauge", ("alertname", "severity"), "Firing alerts of direct paging."),
     OwnMetric(
         "notifications",

@@ -20,7 +20,8 @@ table          copied unreadable
 workload         1201          0
 account             1          0
 outbox              2          0
-emitted             3          0
+log_outbox          1          0
+emitted             4          0
 paging              3          0
 """
 
@@ -28,7 +29,7 @@ paging              3          0
 def filled(store: Store) -> None:
     """Close a store with something in every table."""
     store.commit("eu", {str(number): LEDGER for number in range(1200)}, TALLY, [encoded(3), encoded(1), encoded(2)])
-    store.commit("us", {TEXT: LEDGER})
+    store.commit("us", {TEXT: LEDGER}, traces=[encoded(9)._replace(queue="log_outbox")])
     store.remove([store.batch(0, 1, 99, 99)[0].seq])
     store.save_paging(PAGING, StoredPaging())
     store.close()
@@ -39,6 +40,7 @@ def assert_filled(store: Store) -> None:
     assert store.load("us").ledgers == {TEXT: LEDGER}
     assert store.load_paging() == PAGING
     assert waiting(store) == [1, 2]
+    assert [row.trace for row in store.batch(0, 9, 9, 999, "log_outbox")] == [encoded(9).trace]
     store.commit("eu", {}, traces=[encoded(3), encoded(4)])  # that 3 was sent is known
     assert waiting(store) == [1, 2, 4]
     store.close()

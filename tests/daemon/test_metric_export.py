@@ -77,9 +77,9 @@ def test_a_collector_that_hangs_delays_neither_sweeps_nor_scrapes_nor_reloads(si
             assert await scene.workloads() > 10
             scene.next = pushing(scene, endpoint=good.url)
             assert await scene.daemon.reload() == []
-            await eventually(lambda: bool(good.accepted))
-            await scene.daemon.publish()
-            assert await scene.value("datarobot_exporter_metric_endpoint_up") == 1
+            up = "datarobot_exporter_metric_endpoint_up", {"protocol": "http/protobuf"}
+            await eventually(lambda: scene.daemon.report.registry.get_sample_value(*up) == 1)
+            assert good.accepted
             scene.next = pushing(scene, endpoint=good.url, certificate=__file__)
             (problem,) = await scene.daemon.reload()
             assert "metrics.otlp.certificate: cannot be used" in problem

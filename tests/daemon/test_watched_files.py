@@ -365,7 +365,7 @@ NAMED: dict[str, dict[str, Any]] = {
     "traces.client_certificate": {"traces": TRACES | TLS},
     "traces.client_key": {"traces": TRACES | TLS},
     "otlp.certificate": {"metrics": {"otlp": PUSH | {"certificate": "server.pem"}}},
-    "otlp.client_certificate": {"metrics": {"otlp": PUSH | TLS}},
+    "otlp.client_certificate": {"events": {"otlp": PUSH | TLS}},
     "otlp.client_key": {"metrics": {"otlp": PUSH | TLS}},
     "state.password_file": {"state": {"url": "postgresql://a@127.0.0.1:9/a", "password_file": "text"}},
     "web.config_file": {"web__config_file": "web.yaml"},

@@ -27,7 +27,7 @@ from exporter.fleet.ledger import Ledger, Tally
 from exporter.otlp.sender import Sender
 from exporter.otlp.transport import transport
 from exporter.settings.model import Settings
-from exporter.state.store import EncodedTrace, Store, StoredPaging
+from exporter.state.store import EncodedTrace, Queue, Store, StoredPaging
 from tests.daemon.parts import use_accounts, use_paging
 
 POINTS = (
@@ -147,9 +147,9 @@ class _Mortal(Store):
         super().save_paging(now, before)
         self._at("after pages are stored")
 
-    def remove(self, seqs: Collection[int]) -> None:
+    def remove(self, seqs: Collection[int], queue: Queue = "outbox") -> None:
         self._at("before removal")
-        super().remove(seqs)
+        super().remove(seqs, queue)
         self._at("after removal")
 
 

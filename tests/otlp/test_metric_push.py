@@ -212,9 +212,9 @@ def test_hints_name_the_section_of_the_settings() -> None:
 
 
 def test_a_request_is_compressed_to_a_whole_gzip_member() -> None:
-    from exporter.otlp.transport import _gzipped
+    from exporter.otlp.transport import gzipped
 
-    assert gzip.decompress(_gzipped(b"abc" * 1000)) == b"abc" * 1000
+    assert gzip.decompress(gzipped(b"abc" * 1000)) == b"abc" * 1000
 
 
 def test_the_failures_of_pushes_are_counted_from_zero() -> None:

@@ -172,6 +172,22 @@ def test_adding_traces_keeps_the_outbox_within_its_size(
     assert waiting(store) == left
 
 
+def test_log_records_have_a_queue_of_their_own_and_each_is_added_once(store: Store) -> None:
+    logs = [encoded(number)._replace(queue="log_outbox") for number in (5, 6)]
+    store.commit("eu", {}, traces=[encoded(1), *logs])
+    store.commit("eu", {}, traces=[*logs, encoded(7, at=150.0)._replace(queue="log_outbox")])
+    assert waiting(store) == [1]
+    assert [row.trace[0] for row in store.batch(0, 9, 99, 999, "log_outbox")] == [5, 6, 7]
+    assert store.outbox(queue="log_outbox") == Outbox(traces=3, size=30, oldest=100.0)
+    store.move_times(10.0, (149.0, 151.0), "log_outbox")
+    assert store.outbox(queue="log_outbox").oldest == 110.0
+    store.remove([store.batch(0, 1, 99, 999, "log_outbox")[0].seq], "log_outbox")
+    assert store.trim(10**9, 10.0, 121.0, "log_outbox") == {"age": 3, "cap": 0}
+    assert store.trim(5, 10**9, 121.0, "log_outbox") == {"age": 0, "cap": 3}
+    assert (store.outbox(queue="log_outbox").traces, waiting(store)) == (0, [1])
+    assert store.outbox().oldest == 100.0
+
+
 def test_an_unreadable_outbox_is_a_state_error(place: Place) -> None:
     store = place.open()
     with store._transaction() as db:
