@@ -34,7 +34,7 @@ run: $(if $(wildcard $(STAMP)),$(STAMP),$(VENV)/.runs)
 # tests/conftest.py defines which tests share a process.
 COMPUTING := -m pytest --numprocesses=auto
 TESTS = -m pytest --numprocesses=$(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 3)')
-PURE := $(addprefix tests/,alerting api diagnosis fleet metrics tracing test_masking.py)
+PURE := $(addprefix tests/,alerting api diagnosis fleet metrics recording tracing test_masking.py)
 FAST := not (real or long or exhaustive)
 # All modules with other tests: to collect those of all modules takes each process ten seconds.
 SLOW_MODULES = $(filter-out $(PURE:%=%/%),$(sort $(shell grep -rlE 'mark\.(real|long|exhaustive)' tests --include='test_*.py')))
