@@ -1,6 +1,6 @@
 """Each recording in tests/recordings, replayed: the metrics at its end, and all notifications and traces.
 
-A recording becomes a test by copying it there. `UPDATE_GOLDEN=1 pytest tests/recording/test_recordings.py` writes what
+A recording becomes a test by copying it there. `UPDATE_GOLDEN=1 pytest tests/e2e/test_recordings.py` writes what
 is expected of it beside it: review these files by reading them. Times are in seconds since the start of the replay.
 """
 
