@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from exporter.recording.fields import VALUES
 from exporter.recording.redactor import Redactor
 from exporter.simulator import SimulatedApi
 from exporter.simulator.incidents import ALL_STORIES
@@ -57,8 +58,11 @@ def test_a_thousand_workloads_for_an_hour_and_their_replay_are_the_same(tmp_path
     assert same(Redacted(simulated(1000)), 3600.0, tmp_path / "a.rec", each=10) > 100
 
 
-OF_NAMES = frozenset(("workload", "container"))
-OF_OTHERS = frozenset("workload_id proton_id artifact_id artifact_name bundle_id id org_id version_id".split())
+FIELDS = {"workload": "name", "container": "name"}
+"""Labels whose values are replaced unless they are known values of these fields."""
+OF_INFO = FIELDS | {"status": "status", "importance": "importance", "workload_type": "type"}
+"""The same for a family with values as the API spells them."""
+OF_OTHERS = frozenset("enclaves workload_id proton_id artifact_id artifact_name bundle_id id org_id version_id".split())
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -68,13 +72,20 @@ def redacted(samples: Mapping[str, str], replay: Replayed) -> dict[str, str]:
 
     def label(match: re.Match[str]) -> str:
         name, value = match[1], match[2]
-        if name in OF_NAMES:
-            value = redactor.json({"name": value}, "")["name"]
+        of = OF_INFO if match.string.startswith("datarobot_workload_info{") else FIELDS
+        if name in of and value != "unknown":  # what is not reported
+            value = redactor.json({of[name]: value}, "")[of[name]]
         elif name in OF_OTHERS:
             value = replay.replay._text(redactor.replacement(value))
         return f'{name}="{value}"'
 
     return {LABEL.sub(label, series): value for series, value in samples.items()}
+
+
+def state(shown: str) -> str:
+    """The state of a notification, with one word for all unknown statuses."""
+    word, since, rest = shown.partition(" since ")
+    return f"{word if word in VALUES['status'] or ' ' in word else 'another'}{since}{rest}"
 
 
 def shown(sent: Sequence[Notified]) -> list[tuple[Any, ...]]:
@@ -83,14 +94,14 @@ def shown(sent: Sequence[Notified]) -> list[tuple[Any, ...]]:
     for at, each in sent:
         evidence = dict(each.evidence)
         labels = {name: each.labels.get(name) for name in ("alertname", "severity")}
-        facts = [evidence.get(name) for name in ("Likely cause", "Next step", "Log shows", "Serving", "State")]
-        found.append((at, *labels.values(), each.ended, *facts))
+        facts = [evidence.get(name) for name in ("Likely cause", "Next step", "Log shows", "Serving")]
+        found.append((at, *labels.values(), each.ended, *facts, state(evidence.get("State", ""))))
     return found
 
 
 def outline(traces: Sequence[str]) -> list[str]:
-    """Traces without what people wrote."""
-    return [re.sub(r"\[[^][]*x[0-9a-f]{16}\]|: [^];:]*(?=; episode)", "", trace) for trace in traces]
+    """Traces without messages."""
+    return [re.sub(r"(ERROR \w+): .*?(?=; episode)", r"\1", trace) for trace in traces]
 
 
 QUICK = "crash loop|reverted replacement|image pull".split("|")
