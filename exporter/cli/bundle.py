@@ -23,6 +23,7 @@ from exporter.cli.context import Context
 from exporter.cli.daemon_metrics import DaemonUnavailable, metrics_page, samples
 from exporter.cli.flags import add_web_flags
 from exporter.cli.own_texts import OwnTexts
+from exporter.collect.recording_file import read_recording
 from exporter.settings.model import Settings
 from exporter.settings.problems import BadSettings
 from exporter.settings.state import StateSettings
@@ -69,7 +70,10 @@ class _Part(NamedTuple):
 def run(context: Context) -> int:
     options, settings = context.options, _settings(context)
     parts = [*_parts(context, settings)]
-    recording = None if options.recording is None else options.recording.read_bytes()
+    recording = None
+    if options.recording is not None:
+        read_recording(options.recording)  # raises for any other file, which could contain anything
+        recording = options.recording.read_bytes()
     about = [f"{part.name}: {part.about}" for part in parts]
     if options.recording is not None:
         about.append("recording: a recording of responses, as `record` wrote it")

@@ -11,7 +11,10 @@ from typing import Any
 import exporter
 from exporter import __revision__, __version__
 
-_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d+)*(?:e[-+]?\d+)?|inf|nan)", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[-+]?(?:\d{1,8}(?:\.\d+)?(?:e[-+]?\d{1,3})?|inf|nan)|\d{1,4}\.\d{1,4}\.\d{1,4}", re.ASCII | re.IGNORECASE
+)
+"""A number or a version; one of more digits could be that of a person, one with more dots an address."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[-+]\d\d:\d\d)")
 _HIDDEN = "**********"
 """What settings show in place of a secret."""
@@ -22,7 +25,7 @@ _ALWAYS = frozenset(
 
 class OwnTexts:
     """Keeps text that is a string in the exporter's own source, such as a reason or the template of a route, numbers
-    and times. Any other text is replaced by ``text-N``, the same text always by the same.
+    of at most eight digits, and times. Any other text is replaced by ``text-N``, the same text always by the same.
     """
 
     def __init__(self) -> None:

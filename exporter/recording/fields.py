@@ -7,6 +7,7 @@ whatever its case (`exporter.api.models.folded`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
 
 import msgspec
 
@@ -157,22 +158,32 @@ PARAMETERS = (
 CONTENT_TYPES = ("application/json", "text/html", "text/plain", "application/problem+json")
 
 
-def _read_by_exporter(base: type[ApiObject]) -> Iterator[str]:
+def _read_by_exporter(base: type[ApiObject]) -> Iterator[msgspec.structs.FieldInfo]:
     for kind in base.__subclasses__():
-        yield from (field.encode_name for field in msgspec.structs.fields(kind))
+        yield from msgspec.structs.fields(kind)
         yield from _read_by_exporter(kind)
 
 
-_FURTHER: Iterable[str] = (
-    "count totalCount total next previous data detail message loc msg input ctx error title body stacktrace spanId "
-    "traceId versionString releasedVersion release major minor description displayName owners permissions "
-    "previousProtonIds email fullName userhash username errorRates requestRates address nodeAddress logTail "
-    "statusDetails metric summary buckets resolution active succeeded failed trend errorRate rate millis "
-    "concurrentRequests uid tenantId gpu gpuMemory memory cpu priority hasGpu rootSpanName rootServiceName duration "
-    "spansCount errorSpansCount policies artifactRepositoryId serverErrorRate userErrorRate totalErrorRate window "
-    "actorId userId workloadId useCaseId tokensPerMinute exitCode runtime le"
+def _has_numbers(kind: Any) -> bool:
+    return kind in (int, float) or any(map(_has_numbers, get_args(kind)))
+
+
+_READ = tuple(_read_by_exporter(ApiObject))
+_FURTHER_NUMBERS: Iterable[str] = (
+    "count totalCount errorRates requestRates rate millis tokensPerMinute duration spansCount errorSpansCount "
+    "serverErrorRate userErrorRate totalErrorRate major minor le"
 ).split()
-FIELDS = frozenset((*_FURTHER, *_read_by_exporter(ApiObject), *VALUES, *TIMES - {"startTime", "endTime"}))
+_FURTHER: Iterable[str] = (
+    "next previous data detail message loc msg input ctx error title body stacktrace spanId traceId versionString "
+    "releasedVersion release description displayName owners permissions email fullName userhash username address "
+    "nodeAddress logTail statusDetails metric buckets resolution uid tenantId priority hasGpu rootSpanName "
+    "rootServiceName artifactRepositoryId actorId userId"
+).split()
+NUMERIC = frozenset((*_FURTHER_NUMBERS, *(field.encode_name for field in _READ if _has_numbers(field.type))))
+"""Fields of which numbers stay; in all others, such as names and ids, a number is replaced."""
+FIELDS = frozenset(
+    (*_FURTHER, *NUMERIC, *(field.encode_name for field in _READ), *VALUES, *TIMES - {"startTime", "endTime"})
+)
 """Names of fields that stay: those that the exporter reads, and others of the API. What another field contains is left
 out.
 """

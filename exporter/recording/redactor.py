@@ -24,7 +24,8 @@ UNKNOWN_FIELD = "(unknown field)"
 MAX_CACHED = 1 << 17
 _POD = re.compile(r"lrs-([0-9a-f]{24})-(.+)", re.DOTALL)
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
-_VERSION = re.compile(r"v?\d{1,6}(?:\.\d{1,6}){0,3}", re.ASCII)
+_VERSION = re.compile(r"v?\d{1,6}(?:\.\d{1,6}){0,2}", re.ASCII)
+"""With one number more, it could be an address."""
 
 
 class Redactor:
@@ -56,7 +57,8 @@ class Redactor:
 
     def query(self, query: str | Mapping[str, Any]) -> str:
         """A query, as text or as parameters."""
-        pairs = parse_qsl(query if isinstance(query, str) else urlencode(query, doseq=True), keep_blank_values=True)
+        text = query if isinstance(query, str) else urlencode(query, doseq=True, errors="surrogatepass")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="surrogatepass")
         return urlencode([(self._parameter(name), self._argument(name, value)) for name, value in pairs])
 
     def _parameter(self, name: str) -> str:
@@ -98,7 +100,7 @@ class Redactor:
             return self._map(name, value, log) if name in fields.MAPS else self._object(value, log)
         if isinstance(value, list):
             return [self._value(name, each, log) for each in value]
-        return value
+        return self._number(name, value)
 
     def _object(self, value: dict[str, Any], log: bool) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -109,13 +111,20 @@ class Redactor:
             elif isinstance(each, (str, dict, list)):
                 found[name] = self._value(name, each, log)
             else:
-                found[name] = each
+                found[name] = self._number(name, each)
         return found
 
+    def _number(self, name: str, value: float | None) -> float | None:
+        """A number of a field: another one where texts are, since it may be that of a person, or a time."""
+        if value is None or isinstance(value, bool) or name in fields.NUMERIC:
+            return value
+        self.replaced[name] += 1
+        return int(self.replacement(repr(value))[1:8], 16)
+
     def _map(self, name: str, value: dict[str, Any], log: bool) -> dict[str, Any]:
-        """An object of which the keys are names or ids; texts in it are of the field `name`."""
+        """An object of which the keys are names or ids; texts and numbers in it are of the field `name`."""
         return {
-            self._named(key): self._value(name if isinstance(each, str) else "", each, log)
+            self._named(key): self._value("" if isinstance(each, (dict, list)) else name, each, log)
             for key, each in value.items()
         }
 

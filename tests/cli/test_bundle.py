@@ -1,5 +1,6 @@
 """``bundle``: what is in the file, and what is not."""
 
+import gzip
 import io
 import json
 import logging
@@ -15,6 +16,8 @@ import pytest
 from exporter.cli.bundle import LOG_LINES, own_log, own_metrics, state_summary
 from exporter.cli.main import main
 from exporter.cli.own_texts import OwnTexts
+from exporter.recording.lines import Lines
+from exporter.recording.redactor import Redactor
 from exporter.settings.state import StateSettings
 from exporter.simulator import SimulatedApi
 from exporter.simulator.oddities import SimulatedResponse
@@ -74,7 +77,8 @@ def monitored() -> tuple[str, str, frozenset[str]]:
 def members(file: Path) -> dict[str, str]:
     """The files of a bundle by name, and their contents."""
     with tarfile.open(file) as archive:
-        return {entry.name.partition("/")[2]: archive.extractfile(entry).read().decode() for entry in archive}  # type: ignore[union-attr]  # each is a file
+        files = {entry.name.partition("/")[2]: archive.extractfile(entry) for entry in archive}
+        return {name: file.read().decode(errors="surrogateescape") for name, file in files.items() if file}
 
 
 def bundled(tmp_path: Path, monitored: tuple[str, str, frozenset[str]], *flags: str) -> dict[str, str]:
@@ -143,13 +147,20 @@ def test_with_names_everything_is_included_but_secrets(
     tmp_path: Path, monitored: tuple[str, str, frozenset[str]]
 ) -> None:
     recording = tmp_path / "a.rec.gz"
-    recording.write_bytes(b"recorded")
+    recording.write_bytes(gzip.compress(Lines(Redactor(bytes(32), START)).header()))
     files = bundled(tmp_path, monitored, "--with-names", f"--recording={recording}")
     assert CANARY in files["metrics.txt"]
     assert CANARY in files["log.txt"]
     assert json.loads(files["settings.json"])["accounts"][0]["name"] == f"{CANARY}-account"
-    assert files["recording.rec.gz"] == "recorded"
+    assert files["recording.rec.gz"].encode(errors="surrogateescape") == recording.read_bytes()
     assert "s3cret" not in "".join(files.values())
+
+
+def test_only_a_recording_is_included_as_one(tmp_path: Path) -> None:
+    secret, file = tmp_path / "token", tmp_path / "bundle.tar.gz"
+    secret.write_text(CANARY)
+    status, _, err = run("bundle", str(file), f"--recording={secret}", "--web.listen-address=127.0.0.1:1")
+    assert (status, "not a recording" in err, file.exists()) == (1, True, False)
 
 
 def test_without_a_daemon_the_rest_is_included(tmp_path: Path) -> None:
@@ -190,6 +201,9 @@ def test_a_bundle_can_be_written_to_standard_output(capfdbinary: pytest.CaptureF
         ('a"b', False),
         ("70aa00000000000000000001", False),
         ("10.1.2.3/24", False),
+        ("10.1.2.3", False),
+        ("4915112345678", False),
+        ("+49.15112345678.1", False),
     ],
 )
 def test_a_text_stays_if_it_is_a_string_of_the_source_a_number_or_a_time(text: str, stays: bool) -> None:

@@ -29,9 +29,23 @@ def of(text: str) -> str:
     return made().replacement(text)
 
 
+def number(value: float) -> int:
+    """What stands for a number."""
+    return int(of(repr(value))[1:8], 16)
+
+
 WORKLOAD, PROTON = "70aa00000000000000000001", "f0ac00000000000000000002"
 EXAMPLES: list[tuple[str, Any, Any]] = [
-    ("numbers, booleans and null stay", {"count": 3, "errorRate": 0.5, "ready": True, "next": None}, None),
+    ("numbers, booleans and null stay", {"count": 3, "errorRates": [0.5], "ready": True, "next": None}, None),
+    ("a number in a field of a text is replaced by a number", {"name": 4915112345678, "owners": [4111, -7.5]},
+     {"name": number(4915112345678), "owners": [number(4111), number(-7.5)]}),
+    ("so is the value of a tag, not that of a metric", {"value": 491511, "currentValue": 491511},
+     {"value": number(491511), "currentValue": 491511}),
+    ("a number that may be a time is replaced, since it is not moved", {"timestamp": 1_795_000_040},
+     {"timestamp": number(1_795_000_040)}),
+    ("a number in an object whose keys are names", {"deployedImages": {"primary": 4915112345678}},
+     {"deployedImages": {"primary": number(4915112345678)}}),
+    ("a number that is no field", [4915112345678], [number(4915112345678)]),
     ("an empty text stays", {"name": "", "message": ""}, None),
     ("a known value of a field stays", {"status": "running", "importance": "high", "reason": "OOMKilled"}, None),
     ("in any case", {"status": "RUNNING"}, None),
@@ -54,8 +68,8 @@ EXAMPLES: list[tuple[str, Any, Any]] = [
     ("an image without a registry", {"deployedImages": {"primary": "team/b:1", "helper": "b"}},
      {"deployedImages": {"primary": of("team/b:1"), of("helper"): of("b")}}),
     ("quantities and versions stay", {"memory": "2GB", "version": "3", "release": "11.14.0"}, None),
-    ("but not what is neither", {"memory": "much", "cpu": "1" * 20, "version": "3-of-ann"},
-     {"memory": of("much"), "cpu": of("1" * 20), "version": of("3-of-ann")}),
+    ("but not what is neither", {"memory": "much", "cpu": "1" * 20, "version": "3-of-ann", "release": "10.1.2.3"},
+     {"memory": of("much"), "cpu": of("1" * 20), "version": of("3-of-ann"), "release": of("10.1.2.3")}),
     ("of a message the phrases stay that causes are recognized by", {"message": "Manifest unknown: r/ann"},
      {"message": f"[manifest unknown; {of('Manifest unknown: r/ann')}]"}),
     ("of any other message nothing", {"detail": ["you, Ann"]}, {"detail": [f"[{of('you, Ann')}]"]}),
@@ -97,6 +111,7 @@ def test_of_a_request() -> None:
     )
     assert made().query("startTime=2026-11-18T11:07:00+00:00") == "startTime=2020-01-01T00%3A00%3A00%2B00%3A00"
     assert made().path(f"/api/v2/workloads/{WORKLOAD}/") == f"/api/v2/workloads/{of(WORKLOAD)}/"
+    assert made().query({"cursor": "\udcff"}) == f"cursor={of(chr(0xDCFF))}"
     headers = {"content-type": "Application/JSON; charset=x", "retry-after": "7", "set-cookie": "a", "server": "acme"}
     assert made().headers(headers) == {"content-type": "application/json", "retry-after": "7"}
     assert made().headers({"content-type": "image/acme", "retry-after": "soon"}) == {}
@@ -179,6 +194,17 @@ def test_no_text_of_five_characters_stays_but_known_fields_values_and_times(valu
     for text in texts(value):
         if not may_stay(text) and text.casefold() not in public:
             assert not any(text in each for each in recorded), text
+
+
+@given(JSON, st.integers(10**5) | st.floats(1e5, 1e15))
+@example({"name": None, "tags": [{"name": None, "value": None}], "ctx": {"limit": None}}, 4915112345678)
+def test_a_number_stays_only_in_a_field_of_numbers(value: Any, secret: float) -> None:
+    def planted(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: planted(each) for name, each in value.items() if name not in fields.NUMERIC}
+        return [planted(each) for each in value] if isinstance(value, list) else secret
+
+    assert repr(secret) not in repr(made().json(planted(value), ROUTE))
 
 
 def test_a_value_nested_deeply_is_redacted_too() -> None:
