@@ -17,6 +17,7 @@ from exporter import __version__
 from exporter.cli.api_client import api_client
 from exporter.cli.context import Context
 from exporter.cli.flags import add_settings_flags, duration
+from exporter.cli.terminal import safe
 from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor
 from exporter.collect.account_state import AccountState
@@ -139,12 +140,13 @@ async def _watched(file: RecordingFile, started: float, seconds: float, stop: as
 
 
 def inspect(path: Path, *, bodies: bool) -> int:
-    """Print a recording: each response, and what there is of each route."""
+    """Print a recording, which may be that of others: each response, and what there is of each route."""
     header, lines = read_recording(path)
     routes: Counter[tuple[str, int]] = Counter()
     last, counts = 0.0, None
     print(
-        f"Recorded by workload-exporter {header.exporter}. All times are moved: it starts in the first minute of 2020."
+        f"Recorded by workload-exporter {safe(header.exporter)}. "
+        "All times are moved: it starts in the first minute of 2020."
     )
     for line in lines:
         if isinstance(line, TextCounts):
@@ -152,13 +154,13 @@ def inspect(path: Path, *, bodies: bool) -> int:
             continue
         last = line.at
         routes[_IDS.sub("ID", line.path), line.status] += 1
-        request = f"{line.path}?{line.query}" if line.query else line.path
+        request = safe(f"{line.path}?{line.query}" if line.query else line.path)
         print(f"{line.at:10.3f} s  {line.status or '---'}  {request}  {_size(line)}")
         if bodies and not (line.same or line.other or line.empty):
             print(json.dumps(json.loads(bytes(line.body)), indent=2, ensure_ascii=True))
     print(f"\n{last:.0f} s")
     for (route, status), number in sorted(routes.items()):
-        print(f"{number:8}  {status or '---'}  {route}")
+        print(f"{number:8}  {status or '---'}  {safe(route)}")
     if counts is None:
         print("It was not completed: there are no counts of what was replaced.")
     else:
@@ -175,4 +177,4 @@ def _size(line: RecordedLine) -> str:
 def _print_counts(kept: dict[str, int] | Counter[str], replaced: dict[str, int] | Counter[str]) -> None:
     print(f"\nTexts by field {'kept':>20} {'replaced':>10}")
     for text in counted(kept, replaced):
-        print(text)
+        print(safe(text))

@@ -14,6 +14,7 @@ from pathlib import Path
 from exporter.cli.context import Context
 from exporter.cli.flags import positive_number
 from exporter.cli.run import run_daemon
+from exporter.cli.terminal import safe
 from exporter.collect.recording_file import read_recording
 from exporter.recording.replay import Replay
 from exporter.settings.accounts import AccountSettings
@@ -71,7 +72,7 @@ class ReplayServer(Simulator):
     def print_unknown(self) -> None:
         """Print the requests that were not recorded."""
         for path, number in self.unknown.most_common():
-            print(f"workload-exporter: not recorded: {path}, requested {number} times", file=sys.stderr)
+            print(f"workload-exporter: not recorded: {safe(path)}, requested {number} times", file=sys.stderr)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 """The commands that record and replay, each in a process of its own."""
 
+import gzip
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.cli.record import inspect
 from exporter.cli.replay import ReplayServer
 from exporter.collect.recording_file import read_recording
 from exporter.recording.lines import TextCounts
@@ -160,6 +162,21 @@ def test_a_replay_responds_as_recorded_and_counts_what_was_not(
     assert server.unknown == {"/api/v2/workloads/": 1}
     server.print_unknown()
     assert "not recorded: /api/v2/workloads/, requested 1 times" in capsys.readouterr().err
+
+
+def test_a_recording_of_others_cannot_control_the_terminal_that_shows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    escape, path = r"\u001b[2J\u202e", tmp_path / "a.rec"
+    path.write_bytes(
+        gzip.compress(
+            f'{{"format":1,"started":0.0,"exporter":"{escape}"}}\n'
+            f'{{"at":1.0,"path":"/{escape}","status":200,"query":"{escape}","body":{{"{escape}":"{escape}"}}}}\n'
+            f'{{"kept":{{"{escape}":1}},"replaced":{{}}}}\n'.encode()
+        )
+    )
+    assert inspect(path, bodies=True) == 0
+    assert not {"\x1b", "\u202e"} & {*capsys.readouterr().out}
 
 
 @pytest.mark.parametrize(
