@@ -45,7 +45,7 @@ EXAMPLES: list[tuple[str, Any, Any]] = [
      {"timestamp": number(1_795_000_040)}),
     ("a number in an object whose keys are names", {"deployedImages": {"primary": 4915112345678}},
      {"deployedImages": {"primary": number(4915112345678)}}),
-    ("a number that is no field", [4915112345678], [number(4915112345678)]),
+    ("a number in no field", [4915112345678], [number(4915112345678)]),
     ("an empty text stays", {"name": "", "message": ""}, None),
     ("a known value of a field stays", {"status": "running", "importance": "high", "reason": "OOMKilled"}, None),
     ("in any case", {"status": "RUNNING"}, None),
