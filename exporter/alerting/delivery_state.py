@@ -79,8 +79,11 @@ def due(
 
 
 def _is_news(notification: Notification, before: Notified, severity_label: str) -> bool:
-    """Whether a receiver needs this after what it was notified of. That an incident became less severe is no news."""
-    changed = {name for name, value in notification.labels.items() if before.labels.get(name) != value}
+    """Whether a receiver needs this after what it was notified of.
+
+    That an incident became less severe is no news, nor is a new name of its workload.
+    """
+    changed = {name for name, value in notification.labels.items() if before.labels.get(name) != value} - {"workload"}
     old = before.labels.get(severity_label, "")
     less_severe = old in SEVERITIES and SEVERITIES.index(old) < _rank(notification, severity_label)
     return before.tried or bool(changed - {severity_label} if less_severe else changed)

@@ -180,6 +180,18 @@ def test_a_changed_tag_is_no_news_for_a_receiver() -> None:
     assert due({now.key: now}, remembered({}, [sent], (), 7.0), (), ALL, 60.0) == []
 
 
+def test_a_new_name_of_the_workload_is_no_news_for_a_receiver_but_a_higher_severity_then_is() -> None:
+    ticket = f"{ERRORED}:warning"
+    alarms = history(subject(ticket), subject(ticket, workload="talk"), subject(ERRORED, workload="talk"))
+    before, after, worse = (
+        by_incident([messages.notification(each, OPTIONS) for each in found.values()], "severity") for found in alarms
+    )
+    notified = remembered({}, before.values(), (), 7.0)
+    assert [each.labels["workload"] for each in after.values()] == ["talk"]
+    assert due(after, notified, (), ALL, 60.0) == []
+    assert [each.labels["severity"] for each in due(worse, notified, (), ALL, 60.0)] == ["critical"]
+
+
 def test_an_incident_whose_condition_is_not_met_any_more_is_only_kept() -> None:
     alarms = history(*[subject(SOME_CRASH)] * 5, NO)
     assert [only_kept(each.values(), number * EVERY) for number, each in enumerate(alarms)][-2:] == [
