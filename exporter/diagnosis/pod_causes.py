@@ -71,8 +71,11 @@ def _ends(test: Callable[[ContainerProblem], bool]) -> _RoleTest:
     return is_met
 
 
+_EVICTED = ("Evicted", "DeadlineExceeded")
+
+
 def _exits(*codes: int) -> _RoleTest:
-    return _ends(lambda one: one.ended != "OOMKilled" and one.code in codes)
+    return _ends(lambda one: one.ended not in ("OOMKilled", *_EVICTED) and one.code in codes)
 
 
 def _lacks(resource: str) -> _RoleTest:
@@ -165,8 +168,9 @@ _POD_CAUSES: tuple[_PodCause, ...] = (
     _PodCause("exit_error", _exits(1),
      "its process exits with an error (exit code 1).",
      _FIX, "DataRobotContainerCrashLooping", observed="its process exits with an error (exit code 1)"),
-    _PodCause("evicted", _some(lambda one: one.ended in ("Evicted", "DeadlineExceeded")),
-     "a pod was evicted from its node: a more important workload needed the capacity, or the node was removed.",
+    _PodCause("evicted", _some(lambda one: one.ended in _EVICTED),
+     "a pod was evicted from its node: a more important workload needed the capacity, the node ran low on memory or "
+     "disk, or it was removed.",
      "A new pod is created unless its status is interrupted: then start it again. If it must not be evicted, raise its "
      "importance.",
      "DataRobotWorkloadInterrupted",

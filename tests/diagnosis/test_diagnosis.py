@@ -206,6 +206,11 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("stopped", state("stopped", None, artifact=Artifact(status="locked")), ()),
     ("suspended", state("suspended", pods(replica(status="succeeded"))), ()),
     ("interrupted", state("interrupted", POD_CAUSES["evicted"]), ()),
+    # The platform kills what it evicts: no probe failed, and it is not its memory limit that was reached.
+    *((cause, state("errored", pods(*(replica(container(ready=False, status="terminated", reason=reason, exit_code=137),
+        name=reason, status="failed") for reason in reasons)), ledger=STARTED), ())
+      for cause, reasons in (("evicted", ("Evicted",)), ("evicted", ("DeadlineExceeded",)),
+                             ("exit_killed", ("Evicted", "Error")))),
     ("process_not_stopping", state("stopping", UNREADY, since=HOUR), ()),
     ("node_lost_stopping", state("stopping", on_lost_node(600), since=HOUR), ()),
     ("not_stopping", state("stopping", pods(), since=HOUR), ()),
