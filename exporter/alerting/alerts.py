@@ -166,18 +166,24 @@ _CRASHED_FOR = NOW - M("container_last_terminated_timestamp_seconds")
 _CRASHED = _CRASHED_FOR < T("crashed_seconds")
 _UNSTABLE = (_READY_FOR < T("unstable_seconds")) & (_CRASHED_FOR < T("unstable_seconds"))
 _MOSTLY_ERRORS = (_requests("5m") >= T("requests")) & (_share("server_error", "5m") > T("server_error_ratio"))
+# What is rejected proves nothing about a workload: many such requests must not hide that all others fail.
+_ACCEPTED = Number(1) - _share("client_error", "5m")
+_MOSTLY_ERRORS_OF_ACCEPTED = (_requests("5m") * _ACCEPTED >= T("requests")) & (
+    _share("server_error", "5m") / _ACCEPTED > T("server_error_ratio")
+)
 _DOWN_AT_TIMES = NOW - M("workload_recovering_since_timestamp_seconds") < T("recoveries_seconds")
 _EXPLAINED = (_JUST_READY | _DOWN).unless(_DOWN_AT_TIMES)
-_ONLY_ERRORS = _MOSTLY_ERRORS.unless(_OFF).unless(_JUST_READY)
+_ONLY_ERRORS = (_MOSTLY_ERRORS | _MOSTLY_ERRORS_OF_ACCEPTED).unless(_OFF).unless(_JUST_READY)
 _ENOUGH_READY = _KNOWN_READY / _LEAST >= T("degraded_ratio")
 _SHOULD_RUN = M("workload_status").reported().unless(_status("stopped", "suspended", "terminated"))
 _FAILING = _FAILED.unless(_ENOUGH_READY) | _status("interrupted") | _DOWN | _ONLY_ERRORS
 
 _SLOW_TO_START = (M("workload_replica_gpus") > 0) | M("workload_info", workload_type="nim|NIM").is_(1)
 _STARTING_FOR = NOW - M("workload_starting_since_timestamp_seconds")
-_STARTING_FOR_LONG = _STARTING & (
-    (_STARTING_FOR > T("starting_gpu_seconds")) | (_STARTING_FOR > T("starting_seconds")).unless(_SLOW_TO_START)
-)
+_FOR_LONG = (_STARTING_FOR > T("starting_gpu_seconds")) | (_STARTING_FOR > T("starting_seconds")).unless(_SLOW_TO_START)
+_STARTING_FOR_LONG = _STARTING & _FOR_LONG
+_FIRST_START = (_STARTING & _READY.is_(0)).unless(_DOWN | _FOR_LONG)
+"""None of its replicas was ready since it was started, which may take a while."""
 
 _IDLE_SINCE = M("workload_idle_since_timestamp_seconds")
 _UPDATED = M("workload_updated_timestamp_seconds")
@@ -204,12 +210,12 @@ PAGE_IF_CRITICAL_UNLESS_SERVING = (
     ),
     *TICKET,
 )
-PAGE_IF_IMPORTANT_AND_DOWN = (
+PAGE_IF_IMPORTANT_AND_FEW_READY = (
     # Without a minimum of replicas, those that there are show that it should serve, such as after a request woke it.
     Level(
         "critical",
-        _IMPORTANT & _READY.is_(0) & ((_LEAST > 0) | (_LIVE > 0)),
-        f"{_IF_IMPORTANT} and no replica is ready",
+        _IMPORTANT & (_HALVED | _LIVE_BUT_NOT_READY),
+        f"{_IF_IMPORTANT} and less than `degraded_ratio` of its replicas are ready, or none",
     ),
     *TICKET,
 )
@@ -321,7 +327,8 @@ ALERTS: tuple[Alert, ...] = (
         lasting="It is still missing, unless it was created or shared again."),
     Alert("DataRobotWorkloadNotServing", "workload", _ONLY_ERRORS.unless(_DOWN), PAGE, 60,
         "A workload responds to most requests with server errors (5xx).",
-        "responded to most requests of the last five minutes with status 500 or above.", _OF_REQUESTS),
+        "responded to most requests of the last five minutes with status 500 or above, or to most requests that it "
+        "did not reject.", _OF_REQUESTS),
     # -- starting, stopping, replacing
     Alert("DataRobotWorkloadStuckStarting", "workload",
         _STARTING_FOR_LONG.unless(M("workload_replacement_active").is_(1)), PAGE_IF_CRITICAL_UNLESS_SERVING, 120,
@@ -329,19 +336,20 @@ ALERTS: tuple[Alert, ...] = (
         "is stuck: it has been starting for longer than any start should take.", _OF_START),
     Alert("DataRobotWorkloadUnschedulable", "workload",
         M("proton_replicas_unschedulable", "sum", role=_SERVING) > 0,
-        PAGE_IF_IMPORTANT_AND_DOWN, 600,
+        PAGE_IF_IMPORTANT_AND_FEW_READY, 600,
         "Replicas of a workload cannot be scheduled.",
         "has replicas that no node can run ({{ $value }}): GPUs, CPU, memory or a volume are not available.",
         _OF_CAUSE),
     Alert("DataRobotWorkloadImagePullFailing", "workload",
         _waits("ImagePullBackOff|ErrImagePull|InvalidImageName|ErrImageNeverPull|ImageInspectError"
         "|RegistryUnavailable"),
-        PAGE_IF_IMPORTANT_AND_DOWN, 240,
+        PAGE_IF_IMPORTANT_AND_FEW_READY, 240,
         "A container image of a workload cannot be pulled.",
         "has containers whose image cannot be pulled ({{ $value }}): wrong name or tag, or no access to the "
         "registry.", _OF_CAUSE),
     Alert("DataRobotContainerCannotStart", "workload",
-        _waits("CreateContainerConfigError|CreateContainerError|RunContainerError"), PAGE_IF_IMPORTANT_AND_DOWN, 240,
+        _waits("CreateContainerConfigError|CreateContainerError|RunContainerError"), PAGE_IF_IMPORTANT_AND_FEW_READY,
+        240,
         "A container of a workload cannot be started.",
         "has containers that cannot be created ({{ $value }}): a secret, a variable, a volume or the command is "
         "wrong.", _OF_CAUSE),
@@ -380,7 +388,8 @@ ALERTS: tuple[Alert, ...] = (
     # -- replicas and containers
     Alert("DataRobotContainerCrashLooping", "workload",
         _waits("CrashLoopBackOff")
-        | (_CRASHED & ((_RESTARTING_FOR < T("restarts_seconds")) | _DEGRADED | _LIVE_BUT_NOT_READY)),
+        | (_CRASHED & ((_RESTARTING_FOR < T("restarts_seconds"))
+        | (_DEGRADED | _LIVE_BUT_NOT_READY).unless(_FIRST_START))),
         PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES, 240,
         "A container of a workload exits and restarts repeatedly.",
         "has a container that exits soon after each start. Check its last exit code and its log.", _OF_CAUSE),

@@ -240,8 +240,9 @@ WORKLOADS: dict[str, Runbook] = {
         "By itself {vanished_seconds} after it disappeared, or as soon as it is listed again.",
     ),
     "DataRobotWorkloadNotServing": Runbook(
-        "Most of the requests of the last five minutes got a response with status 500 or above, although the workload "
-        "is neither stopped nor without a ready replica.",
+        "Most of the requests of the last five minutes, or most that were not rejected with a status from 400 to 499, "
+        "got a response with status 500 or above, although the workload is neither stopped nor without a ready "
+        "replica.",
         "An outage for everybody who calls the workload.",
         "Yes.",
         (TRAFFIC, CHANGES, READY, REASONS, LOG, ENDPOINT, OTHERS),
@@ -423,7 +424,8 @@ WORKLOADS: dict[str, Runbook] = {
         "the time is part of the condition",
     ),
     "DataRobotContainerCrashLooping": Runbook(
-        "A container exits soon after each start, and is restarted after an increasing delay of up to five minutes.",
+        "A container exits soon after each start, and is restarted after an increasing delay of up to five minutes. "
+        "One exit before the first replica is ready does not count until the start takes too long.",
         "Fewer replicas serve than desired, or none.",
         NOT_SERVING_IS_URGENT,
         (EXIT_CODES, REASONS, LOG, PODS, CHANGES, READY),

@@ -171,6 +171,44 @@ SECONDS = {
     "those of a second one that serves are ready": Also(of_second(2), severity="warning"),
     "those of a second one that serves are unknown": Also(of_second(0, 2), severity="warning"),
 }
+HALVED = {
+    "three of seven are ready": Also(pods(3, least=7, live=7)),
+    "one of three is ready": Also(pods(1, least=3, live=3)),
+    "one of three is ready, of a candidate all": Also({**pods(1, least=3, live=3), **of_candidate(3)}),
+    "one of three is ready, of a candidate it is unknown": Also({**pods(1, least=3, live=3), **of_candidate(0, 3)}),
+}
+ONCE: Page = {**waiting("CrashLoopBackOff", 0), **status("launching"), ENDED: Lag(590), START: Lag(100)}
+"""It exited once, and none of its replicas was ready since it was started."""
+NIM, NIM_IN_CAPITALS = ({f"{W}info": None, f'{W}info{{workload_type="{name}"}}': 1.0} for name in ("nim", "NIM"))
+FIRST_START: dict[str, Page] = {
+    **{f"status {name}": status(name) for name in STARTING},
+    "nearly too long": {START: Lag(890)},
+    "nearly too long, with a GPU": {f"{W}replica_gpus": 1.0, START: Lag(2690)},
+    "nearly too long, a NIM": {**NIM, START: Lag(2690)},
+    "nearly too long, a NIM, in capitals": {**NIM_IN_CAPITALS, START: Lag(2690)},
+    "a candidate's are ready": of_candidate(2),
+    "it is unknown of a candidate's": of_candidate(0, 2),
+    "none has to be ready": {**pods(0, least=0, live=1), DEGRADED: None},
+}
+NO_FIRST_START: dict[str, Page] = {
+    "errored": status("errored"),
+    "too long": {START: Lag(910)},
+    "too long, no GPU": {f"{W}replica_gpus": 0.0, START: Lag(910)},
+    "too long, with a GPU": {f"{W}replica_gpus": 1.0, START: Lag(2710)},
+    "too long, a NIM": {**NIM, START: Lag(2710)},
+    "too long, a NIM, in capitals": {**NIM_IN_CAPITALS, START: Lag(2710)},
+    "one was ready before": {DOWN: Ago(0)},
+    "one of three is ready": pods(1, least=3, live=3),
+    "two of a second one that serves are ready, of five": {**pods(0, least=5), **of_second(2)},
+    "two of a second one that serves are unknown, of five": {**pods(0, least=5), **of_second(0, 2)},
+    "none has to be ready, too long": {**pods(0, least=0, live=1), DEGRADED: None, START: Lag(910)},
+}
+NO_FIRST_START_OF_ALL: dict[str, Page] = {
+    "one of two is ready": {READY: 1.0},
+    "readiness is unknown": {UNKNOWN: 1.0},
+    "those of a second one that serves are ready": of_second(2),
+    "those of a second one that serves are unknown": of_second(0, 2),
+}
 CRITICAL_ONLY = softly(importance("high"), importance("moderate"), importance("low"))
 
 UNREAD = (("server_error", "decode"), ("decode", "too_large"), ("too_large", "server_error"))
@@ -182,6 +220,20 @@ NEVER: Page = {f'{X}sweep_last_success_timestamp_seconds{{lane="status"}}': None
 MORE = fleet(**{f"more{number}": "running" for number in range(20)})
 NOT_COUNTED = fleet(x="stopped", y="suspended", z="terminated")
 ONLY_ERRORS: Page = {**fleet(a="running"), **requests(200), **errors(0.6)}
+REJECTED: Page = {**requests(220), **errors(0.06), **refused(0.9)}
+"""Nine of ten requests are rejected, and six of ten of the others fail."""
+OF_ACCEPTED: dict[str, Page] = {
+    "most requests are rejected, most others fail": REJECTED,
+    "more are rejected in another window": {**REJECTED, **refused(0.99, "1h")},
+}
+NOT_OF_ACCEPTED: dict[str, Page] = {
+    "too few are not rejected": {**REJECTED, **requests(190)},
+    "half of what is not rejected fails": {**REJECTED, **errors(0.049)},
+    "others are rejected in another window": {**REJECTED, **refused(0.0), **refused(0.9, "1h")},
+    "others fail in another window": {**REJECTED, **errors(0.0), **errors(0.06, "1h")},
+    "the requests of another window are not rejected": {**REJECTED, **requests(0), **requests(900, "1h")},
+    "the share of rejected requests is not reported": {**requests(220), **errors(0.06)},
+}
 """Four others of the account fail; of the fifth, only requests do."""
 
 CASES: tuple[Case, ...] = (
@@ -314,11 +366,14 @@ CASES: tuple[Case, ...] = (
             "only one sweep lacks it": {f'{W}vanished_timestamp_seconds{{answer="not_found",status="running"}}': None},
         }),
     Case("DataRobotWorkloadNotServing", "critical", {**requests(200), **errors(0.6)}, wait=60, keep=ERRORS,
-        says=WHO + "responded to most requests of the last five minutes with status 500 or above.",
-        also={"few but enough": Also(requests(20)), "low": Also(importance("low")),
+        says=WHO + "responded to most requests of the last five minutes with status 500 or above, or to most "
+        "requests that it did not reject.",
+        also={**{name: Also(page) for name, page in OF_ACCEPTED.items()},
+            "few but enough": Also(requests(20)), "low": Also(importance("low")),
             "an unknown word": Also(status("other")), "errored": Also(status("errored")),
             "ready for long": Also({READY_SINCE: Lag(301)})},
-        silent={"half": errors(0.5), "too few requests": requests(19), "stopped by a user": STOPPED_BY_A_USER,
+        silent={**NOT_OF_ACCEPTED, "half": errors(0.5),
+            "too few requests": requests(19), "stopped by a user": STOPPED_BY_A_USER,
             **{f"status {name}": status(name) for name in OFF}, "just ready": {READY_SINCE: Lag(299)},
             "none is ready": {DOWN: Ago(0)},
             "in another window": {**errors(0.0), **errors(0.9, "1h")},
@@ -362,7 +417,7 @@ CASES: tuple[Case, ...] = (
                 **importance("low")}, severity="warning"),
             **CANDIDATES, **SECONDS,
             "one is wanted": Also({LEAST: 1.0}), "one is wanted, and there is none": Also(pods(0, least=1, live=0)),
-            **NO_MINIMUM,
+            **NO_MINIMUM, **HALVED,
             "a candidate is unready": Also({READY: 1.0, UNKNOWN: 0.0,
                 **of_candidate(0.0, 0.0)}, severity="warning"),
             "readiness is unknown": Also({UNKNOWN: 1.0}, severity="warning")},
@@ -382,7 +437,7 @@ CASES: tuple[Case, ...] = (
                 severity="warning") for reason in reasons},
             **CANDIDATES, **SECONDS,
             "one is wanted": Also({LEAST: 1.0}), "one is wanted, and there is none": Also(pods(0, least=1, live=0)),
-            **NO_MINIMUM,
+            **NO_MINIMUM, **HALVED,
             "ours are ready, the candidate's not": Also({READY: 1.0, UNKNOWN: 0.0,
                 **of_candidate(0.0, 0.0)}, severity="warning"),
             "readiness is unknown": Also({UNKNOWN: 1.0}, severity="warning")},
@@ -459,17 +514,13 @@ CASES: tuple[Case, ...] = (
             **NO_MINIMUM,
             **{f"{name}, again and again": variant._replace(page={**variant.page, **waiting("CrashLoopBackOff", 0),
                 DEGRADED: None, ENDED: Lag(590), THIRD: Lag(1790)}) for name, variant in NO_MINIMUM.items()},
-            "three of seven are ready": Also(pods(3, least=7, live=7)),
-            "one of three is ready, of a candidate all": Also({**pods(1, least=3, live=3), **of_candidate(3)}),
-            "one of three is ready, of a candidate it is unknown": Also({**pods(1, least=3, live=3),
-                **of_candidate(0, 3)}),
+            **HALVED,
             **SECONDS,
             "softly, of a second one that serves": Also({**waiting("CrashLoopBackOff", 0),
                 **waiting("CrashLoopBackOff", role="serving"), **importance("low")}, severity="warning"),
             "of a second one that serves": Also({**waiting("CrashLoopBackOff", 0),
                 **waiting("CrashLoopBackOff", role="serving")}),
             "one of two is ready": Also({READY: 1.0}, severity="warning"),
-            "one of three is ready": Also(pods(1, least=3, live=3)),
             "again and again": Also({**waiting("CrashLoopBackOff", 0), READY: 2.0, DEGRADED: None, ENDED: Lag(590),
                 THIRD: Lag(1790)}, severity="warning"),
             "between two starts": Also({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590)}),
@@ -491,6 +542,11 @@ CASES: tuple[Case, ...] = (
                 **variant.page, **importance("low")}, severity="warning") for name, variant in CANDIDATES.items()},
             "softly, between two starts": Also({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590),
                 **importance("low")}, severity="warning"),
+            **{f"once, {name}": Also({**ONCE, **page}) for name, page in NO_FIRST_START.items()},
+            **{f"softly, once, {name}": Also({**ONCE, **page, **importance("low")}, severity="warning")
+                for name, page in {**NO_FIRST_START, **NO_FIRST_START_OF_ALL}.items()},
+            **{f"once, {name}": Also({**ONCE, **page}, severity="warning")
+                for name, page in NO_FIRST_START_OF_ALL.items()},
             "of one": Also({**pods(0, least=1, live=1)}),
             "readiness is unknown": Also({UNKNOWN: 1.0}, severity="warning"),
             "only the candidate is unready": Also({READY: 2.0, DEGRADED: None,
@@ -498,6 +554,8 @@ CASES: tuple[Case, ...] = (
             "readiness of the active one is unknown": Also({READY: None, UNKNOWN: None,
                 **of_candidate(0.0, 0.0)}, severity="warning")},
         silent={"of a candidate": {**waiting("CrashLoopBackOff", 0), **waiting("CrashLoopBackOff", role="candidate")},
+            **{f"once, {how}{name}": {**ONCE, **page, **rank} for name, page in FIRST_START.items()
+                for how, rank in {"": NOTHING, "softly, ": importance("low")}.items()},
             "again and again, not that soon": {**waiting("CrashLoopBackOff", 0), READY: 2.0, DEGRADED: None,
                 ENDED: Lag(30), THIRD: Lag(1810), READY_SINCE: Lag(20)},
             "again and again, a while ago": {**waiting("CrashLoopBackOff", 0), READY: 2.0, DEGRADED: None,
@@ -638,7 +696,8 @@ CASES: tuple[Case, ...] = (
         says="Account acme has 5 failing workloads. Look for a common cause before investigating each one.",
         also={"down": Also({**fleet(a="running"), DOWN: Ago(0)}),
             **{f"only errors{name}": Also({**ONLY_ERRORS, **page}) for name, page in {"": NOTHING,
-                ", few but enough": requests(20), ", ready for long": {READY_SINCE: Lag(310)}}.items()},
+                ", few but enough": requests(20), ", ready for long": {READY_SINCE: Lag(310)},
+                **{f", {name}": page for name, page in OF_ACCEPTED.items()}}.items()},
             "six of thirty": Also({DOWN: Ago(0), **MORE, **NOT_COUNTED, **fleet(g="running", h="launching",
                 i="Hibernating")}, says="Account acme has 6 failing workloads. Look for a common cause "
                 "before investigating each one."),
@@ -652,7 +711,8 @@ CASES: tuple[Case, ...] = (
             "four": fleet(a="running"), "four of ten": {**fleet(a="running"), f"{A}workloads_active": 10.0},
             "of a large account": MORE,
             "stopped by a user": fleet(a="stopped"), "starting": fleet(a="launching"),
-            **{f"only errors, {name}": {**ONLY_ERRORS, **page} for name, page in {"just ready": {READY_SINCE: Lag(290)},
+            **{f"only errors, {name}": {**ONLY_ERRORS, **page} for name, page in {**NOT_OF_ACCEPTED,
+                "just ready": {READY_SINCE: Lag(290)},
                 "too few": requests(19), "half": errors(0.5), "of another window": {**errors(0.0), **errors(0.9, "1h")},
                 "requests of another window": {**requests(0), **requests(900, "1h")},
                 **{f"status {name}": status(name) for name in OFF if name != "interrupted"}}.items()}},

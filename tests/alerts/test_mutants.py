@@ -46,7 +46,7 @@ EQUAL: dict[str, str] = {
     "DataRobotWorkloadSingleReplica info: 1 is 1.25 at 521": "replicas are whole numbers",
     "DataRobotWorkloadSingleReplica info: no part of what is fresh": "without pods it fires already",
     "DataRobotWorkloadSingleReplica info: part without pods of what is fresh": "with pods, both halves read the same",
-    "DataRobotFleetManyFailing critical: status without interrupted at 1021": "an interrupted workload fails anyway",
+    "DataRobotFleetManyFailing critical: status without interrupted at 1574": "an interrupted workload fails anyway",
     "DataRobotAccountDetailsUnreadable warning: 3 is 2.25 at 455": "the number of workloads is whole",
     "DataRobotWorkloadMemoryNearLimit warning: part without pods of what is fresh": _KEPT,
     "DataRobotWorkloadMemoryNearLimit warning: no part of what is fresh": "pod memory is not reported with pods",

@@ -47,8 +47,9 @@ EXPECTED: dict[str, Expected] = {
         page("wiki", 17, 30, "pull rate limit", "toomanyrequests", until=35, resolved=58),
     ),
     "disk_of_the_node_is_full": one(
-        "It comes back each time and is gone again: one ticket, by day.",
-        ticket("cache", 12, 45, "evict", "ephemeral-storage", "low on resource"),
+        "It comes back each time and is gone again, and a quarter of its requests fail, for good. One notification; "
+        "that of the error budget does not depend on the importance.",
+        page("cache", 12, 45, "evicted from its node"),
     ),
     # rollouts
     "half_of_the_candidate_fails": one(
@@ -100,7 +101,7 @@ EXPECTED: dict[str, Expected] = {
     ),
     "importance_is_raised_while_there_is_no_room": one(
         "By day, until it is important; then it has to wake someone.",
-        ticket("llama", 18, 27, *GPU, until=35),
+        ticket("llama", 12, 27, *GPU, until=35),
         page("llama", 35, 40, *GPU),
     ),
     "replicas_are_saved": one(
@@ -132,11 +133,11 @@ EXPECTED: dict[str, Expected] = {
     # slow
     "memory_grows_for_six_hours": one(
         "Each kill deserves a ticket at most, and before the next ones the growth of the memory is visible.",
-        ticket("resizer", 19, 30, "OOMKilled", "out of memory", "memory"),
-        ticket("resizer", 330, 379, "memory"),
-        ticket("resizer", 379.5, 395, "OOMKilled", "memory", needed=False),
-        ticket("resizer", 690, 739, "memory"),
-        ticket("resizer", 739.5, 755, "OOMKilled", "memory", needed=False),
+        ticket("resizer", 19, 30, "OOMKilled", "out of memory", "memory", until=20, resolved=60),
+        ticket("resizer", 330, 379, "memory", until=380, resolved=420),
+        ticket("resizer", 379.5, 395, "OOMKilled", "memory", needed=False, until=380, resolved=420),
+        ticket("resizer", 690, 739, "memory", until=740, resolved=780),
+        ticket("resizer", 739.5, 755, "OOMKilled", "memory", needed=False, until=740, resolved=780),
     ),
     "crash_every_fifty_minutes": one(
         "Forty seconds wake no one; but an important service that exits each hour needs a ticket after the third time.",
