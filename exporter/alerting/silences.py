@@ -55,7 +55,9 @@ def new_silence(
     author = parameters.get("author", "")
     if not matchers or not author or not seconds > 0:
         raise BadSilence("Give at least one label, for=DURATION and author=NAME; comment is optional.")
-    for name in matchers:
+    for name, value in matchers.items():
+        if "*" in value or value.startswith("~"):
+            raise BadSilence(f"{name}: patterns are not supported; give the exact value, such as workload_id=ID.")
         if name not in label_names:
             similar = get_close_matches(name, label_names, 1)
             hint = f"did you mean {similar[0]!r}?" if similar else f"labels: {', '.join(label_names)}."

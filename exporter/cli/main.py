@@ -6,11 +6,12 @@ Only the module of the command that runs is imported, so that `--version`, `--he
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 from exporter import __revision__, __version__
 from exporter.cli.context import Context
@@ -25,6 +26,7 @@ from exporter.cli.process import (
 from exporter.errors import ExporterError
 from exporter.redaction import Secrets
 from exporter.settings.problems import BadSettings
+from exporter.settings.values import nearest
 from exporter.telemetry.standard_error import clean_errors
 
 DESCRIPTION = """\
@@ -81,9 +83,36 @@ def command(name: str) -> Command:
     return cast(Command, import_module(f"exporter.cli.{name}"))
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors suggest what may be meant: for a flag, also one of which it is a part."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(message + self._suggestion(message))
+
+    def _suggestion(self, message: str) -> str:
+        unknown = re.search(r"(?:unrecognized arguments: |invalid choice: ')(-{0,2}[\w.-]+)", message)
+        name = unknown[1] if unknown is not None else ""
+        if name in _MEANT:
+            return f"; did you mean {_MEANT[name]}?"
+        if not name.startswith("-"):
+            return nearest(name, COMMANDS) if name else ""
+        flags = [flag for child in self._children() for flag in child._option_string_actions]  # noqa: SLF001 — no other way
+        part = re.compile(rf"[.-]{re.escape(name.strip('-'))}([.-]|$)")
+        return nearest(name, flags) or next((f"; did you mean {each!r}?" for each in flags if part.search(each)), "")
+
+    def _children(self) -> Iterator[argparse.ArgumentParser]:
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 — no other way
+                yield from action.choices.values()
+
+
+_MEANT = {"--port": "--web.listen-address=:PORT", "--token": "the variable DATAROBOT_API_TOKEN"}
+"""Flags of other programs, and what has their effect here."""
+
+
 def parser(*names: str) -> argparse.ArgumentParser:
     """The parser of the command line. Only the named commands have their flags."""
-    root = argparse.ArgumentParser(
+    root = _Parser(
         "workload-exporter",
         description=DESCRIPTION,
         epilog=EXIT_STATUS + " `workload-exporter COMMAND --help` shows the flags of a command.",

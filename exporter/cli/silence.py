@@ -6,11 +6,12 @@ import argparse
 import getpass
 import json
 import os
+import socket
 import sys
 from urllib.parse import urlencode
 
 from exporter.cli.context import Context
-from exporter.cli.flags import add_web_flags
+from exporter.cli.flags import add_web_flags, duration
 from exporter.cli.own_server import request_with_login
 from exporter.cli.web_settings import daemon_address
 from exporter.failures import printable
@@ -23,17 +24,25 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_web_flags(parser)
     parser.add_argument("action", choices=tuple(_METHODS), help="`end` takes the id that `list` shows")
     parser.add_argument("which", nargs="*", metavar="LABEL=VALUE | ID", help="such as workload_id=… or alertname=…")
-    parser.add_argument("--for", dest="length", default="", metavar="DURATION", help="such as 2h; required for `add`")
-    parser.add_argument("--author", default=_user(), metavar="NAME", help="default: the current user")
+    parser.add_argument("--for", dest="length", type=_length, metavar="DURATION", help="such as 2h; required for `add`")
+    parser.add_argument("--author", default=_user(), metavar="NAME", help="default: the current user and host")
     parser.add_argument("--comment", default="", metavar="TEXT", help="reason, for other people")
 
 
 def _user() -> str:
-    """The name of the current user, or its number: in the container it has no name."""
+    """The name of the current user, or its number: in the container it has no name; and that of the host."""
     try:
-        return os.environ.get("USER") or getpass.getuser()
+        name = os.environ.get("USER") or getpass.getuser()
     except (KeyError, OSError):
-        return f"uid-{os.getuid()}"
+        name = f"uid-{os.getuid()}"
+    return f"{name}@{socket.gethostname()}"
+
+
+def _length(given: str) -> str:
+    """A duration as given. Raises argparse.ArgumentTypeError."""
+    if not duration(given) > 0:
+        raise argparse.ArgumentTypeError("must be longer than 0")
+    return given
 
 
 def run(context: Context) -> int:
@@ -52,6 +61,8 @@ def run(context: Context) -> int:
         labels = " ".join(f"{name}={value}" for name, value in each["matchers"].items())
         by = f"({each['author']}: {each['comment'] or 'no comment'})"
         print("  ".join(map(printable, (each["id"], f"until {each['ends']}", labels, by))))
+        if "alerts" in each:
+            print(f"It matches {each['alerts']} of the alerts that fire now.")
     return 0
 
 

@@ -320,8 +320,11 @@ class AccountMonitor:
         }
         if result.failure:
             fields |= {"reason": result.failure, "words": result.message, "serving": self._serving(ended)}
-        level, event = (logging.WARNING, "sweep failed") if result.failure else (logging.INFO, "sweep complete")
-        self._log.log(level, event, **fields)
+        is_news = self._logged_once.is_news((len(self.workloads), len(result.rejects), result.failure), ended)
+        if result.failure:
+            self._log.warning("sweep failed", **fields)
+        else:
+            self._log.log(logging.INFO if is_news else logging.DEBUG, "sweep complete", **fields)
 
     def _serving(self, now: float) -> str:
         """What is still shown after a failed sweep."""

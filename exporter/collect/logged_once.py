@@ -11,11 +11,23 @@ MAX_LOGGED_VALUES = 100
 MAX_VALUE_LENGTH = 64
 
 
+REPEAT_SECONDS = 3600.0
+"""Seconds after which a sweep like the one before is logged at the level info again."""
+
+
 class LoggedOnce:
     """Logs each value once; the values beyond `MAX_LOGGED_VALUES` are not logged."""
 
     def __init__(self) -> None:
         self._logged: set[tuple[str, str]] = set()
+        self._last_sweep: tuple[object, float] | None = None
+
+    def is_news(self, sweep: object, now: float) -> bool:
+        """Whether a sweep differs from the one before, or none was news for an hour; `now` is of the steady clock."""
+        if self._last_sweep is not None and self._last_sweep[0] == sweep and now < self._last_sweep[1] + REPEAT_SECONDS:
+            return False
+        self._last_sweep = sweep, now
+        return True
 
     def unknown_values(self, log: BoundLogger, field: str, values: Iterable[str]) -> None:
         """Log values of an enumeration that are not known."""

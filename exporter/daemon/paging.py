@@ -178,7 +178,7 @@ class Paging:
 
     async def silences(self, method: str, parameters: Mapping[str, str], label_names: Sequence[str]) -> SilencesResult:
         """All silences, after creating one (POST: ``for``, ``author``, ``comment``, labels) or ending one (DELETE:
-        ``id``).
+        ``id``). The one that was created has the number of firing alerts that it matches.
         """
         pager = self.pager
         if pager is None:
@@ -187,9 +187,12 @@ class Paging:
             return 404, "There is no silence with this id.\n"
         if method == "POST":
             try:
-                await pager.silence(self._new_silence(parameters, label_names, len(pager.silences)))
+                silence = self._new_silence(parameters, label_names, len(pager.silences))
+                name = await pager.silence(silence)
             except BadSilence as error:
                 return 400, f"{error}\n"
+            count = pager.matching(silence, self._clock.wall())
+            return [each | {"alerts": count} if each["id"] == name else each for each in _listed(pager.silences)]
         return _listed(pager.silences)
 
     def _new_silence(self, parameters: Mapping[str, str], label_names: Sequence[str], existing: int) -> Silence:

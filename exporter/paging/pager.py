@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 
+from exporter.alerting.notification import Notification
 from exporter.alerting.rules import Options
-from exporter.alerting.silences import Silence
+from exporter.alerting.silences import Silence, silenced
 from exporter.alerting.subjects import AccountFleet, ExporterStatus
 from exporter.clock import Clock
 from exporter.log import log
@@ -71,6 +72,7 @@ class Pager:
             for receiver in receivers
         ]
         self._running: asyncio.Task[None] | None = None
+        self._alerts: Sequence[Notification] = ()
 
     def start(self) -> None:
         """Page from now on."""
@@ -118,6 +120,7 @@ class Pager:
         self.state.follow_clock(now, self._clock.steady())
         await self.state.share_silences()
         evaluation = await self._evaluator.evaluate(self._fleets, self._exporter, now)
+        self._alerts = evaluation.alerts
         for delivery in self.deliveries:
             delivery.update(evaluation)
 
@@ -153,6 +156,10 @@ class Pager:
     async def silence(self, silence: Silence) -> str:
         """Put a silence in force; returns its id."""
         return await self.state.add_silence(silence)
+
+    def matching(self, silence: Silence, now: float) -> int:
+        """Number of alerts that fired at the last evaluation and that a silence matches."""
+        return sum(silenced(each, [silence], now) for each in self._alerts if each.ended is None)
 
     async def end_silence(self, name: str) -> bool:
         """End a silence; returns whether there was one with this id."""

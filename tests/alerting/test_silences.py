@@ -43,6 +43,8 @@ def test_a_new_silence_begins_now_and_has_the_labels_of_its_request() -> None:
         ({"account": "a"}, 60.0, 0, "Give at least one label"),
         ({"account": "a", "author": "jo"}, 0.0, 0, "Give at least one label"),
         ({"account": "a", "author": "jo"}, float("nan"), 0, "Give at least one label"),
+        ({"account": "ac*", "author": "jo"}, 60.0, 0, "account: patterns are not supported; give the exact value"),
+        ({"account": "~acme", "author": "jo"}, 60.0, 0, "account: patterns are not supported; give the exact value"),
         ({"acount": "a", "author": "jo"}, 60.0, 0, "No alert has the label 'acount'; did you mean 'account'?"),
         ({"zzz": "a", "author": "jo"}, 60.0, 0, "No alert has the label 'zzz'; labels: alertname, account, "),
         ({"account": "a", "author": "jo"}, 366 * 86400.0 + 1, 0, "A silence lasts at most 366 days."),

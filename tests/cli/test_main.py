@@ -425,7 +425,23 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_unknown_flag_is_a_usage_error() -> None:
     status, _, err = run("run", "--web.listen")
     assert (status, err.startswith("usage: workload-exporter ")) == (2, True)
-    assert err.endswith("workload-exporter: error: unrecognized arguments: --web.listen\n")
+    suggestion = "did you mean '--web.listen-address'?"
+    assert err.endswith(f"workload-exporter: error: unrecognized arguments: --web.listen; {suggestion}\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "suggestion"),
+    [
+        (["run", "--port=80"], "; did you mean --web.listen-address=:PORT?"),
+        (["check", "--config=x"], "; did you mean '--config.file'?"),
+        (["run", "--level=debug"], "; did you mean '--log.level'?"),
+        (["chek"], "; did you mean 'check'?"),
+        (["run", "--zzz"], ""),
+    ],
+)
+def test_an_error_of_usage_suggests_what_may_be_meant(given: list[str], suggestion: str) -> None:
+    status, _, err = run(*given)
+    assert (status, err.rstrip("\n").endswith(suggestion), "did you mean" in err) == (2, True, bool(suggestion))
 
 
 @pytest.mark.parametrize("command", ["run", "demo", "waste", "objectives", "healthcheck"])
@@ -623,17 +639,17 @@ def test_silences_of_a_running_daemon_are_added_listed_and_ended(api: Simulator,
         status, out, _ = silence("add", "workload_id=w 1&x", "severity=critical", "--for=2h", "--comment=we know")
         name, _, rest = out.partition("  ")
         assert (status, bool(re.fullmatch(r"[0-9a-f]{8}", name))) == (0, True)
-        assert re.fullmatch(r"until \S+\+00:00  workload_id=w 1&x severity=critical  \(jo: we know\)\n", rest)
-        assert silence("list") == (0, out, "")
+        until = r"until \S+\+00:00  workload_id=w 1&x severity=critical  \(jo@\S+: we know\)\n"
+        assert re.fullmatch(until + r"It matches 0 of the alerts that fire now\.\n", rest)
+        assert silence("list") == (0, out.splitlines(keepends=True)[0], "")
         running.until("/metrics", "datarobot_exporter_silences 1.0")
         for bad in (["add", "--for=2h"], ["add", "severity", "--for=2h"], ["add", "severity=critical"], ["end"]):
             assert silence(*bad)[0] == 2
-        for length in ("soon", "0", "-1s"):
+        for length, words in (("soon", "not a duration"), ("2x", "not a duration"), ("0s", "must be longer than 0")):
             status, _, err = silence("add", "severity=critical", f"--for={length}")
-            assert (
-                status,
-                "/-/silences returned 400: Give at least one label" in err,
-            ) == (1, True)
+            assert (status, f"error: argument --for: {words}" in err) == (2, True)
+        status, _, err = silence("add", "workload=outage*", "--for=2h")
+        assert (status, "returned 400: workload: patterns are not supported" in err) == (1, True)
         client = running.client
         assert client.get("/-/silences").json()[0]["matchers"] == {"workload_id": "w 1&x", "severity": "critical"}
         for method in ("POST", "DELETE"):  # as another site's page in a browser might

@@ -55,6 +55,7 @@ def test_a_silence_is_made_by_any_label_that_alerts_have(label: str) -> None:
     (answer,) = requested(("POST", f"{label}=x%20y&for=1w&author=jo&comment="))
     (silence,) = answer.json()
     assert re.fullmatch(r"[0-9a-f]{8}", silence.pop("id"))
+    assert silence.pop("alerts") == 0
     assert silence == {"matchers": {label: "x y"}, "ends": "2026-11-25T11:06:40+00:00", "author": "jo", "comment": ""}
 
 
