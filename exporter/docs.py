@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from exporter.alerting.alerts import ALERTS
@@ -24,6 +25,7 @@ from exporter.runbooks.page import kept, severities, value
 from exporter.runbooks.page import pages as runbooks
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.alerts import AlertSettings
+from exporter.settings.allowed import allowed, is_duration
 from exporter.settings.costs import CostSettings
 from exporter.settings.detail import DetailSettings
 from exporter.settings.events import EventPushSettings, EventSettings
@@ -91,7 +93,7 @@ def metrics_page() -> str:
 
 
 def settings_page() -> str:
-    """``docs/settings.md``: each setting's place, default and meaning."""
+    """``docs/settings.md``: each setting's place, allowed values, default and meaning."""
     parts: tuple[tuple[str, type[BaseModel]], ...] = (
         ("accounts[].", AccountSettings),
         ("sweep.", SweepSettings),
@@ -171,8 +173,9 @@ def settings_page() -> str:
         "      alerts: [DataRobotWatchdog]",
         "      repeat_interval: 1m",
         "```\n",
-        "| Setting | Default | Meaning |",
-        "|---|---|---|",
+        "Where a list may stand, one value may, too.\n",
+        "| Setting | Allowed | Default | Meaning |",
+        "|---|---|---|---|",
     ]
     for prefix, kind in parts:
         assert prefix.partition(".")[0].rstrip("[]") in Settings.model_fields
@@ -180,9 +183,11 @@ def settings_page() -> str:
         of_kind = f" of `{kind_of(kind)}`" if shared else ""
         for name, field in kind.model_fields.items():
             if name == "kind":
-                lines.append(f"| `{prefix}kind: {kind_of(kind)}` | none | {field.description} |")
+                lines.append(f"| `{prefix}kind: {kind_of(kind)}` | `{kind_of(kind)}` | none | {field.description} |")
             elif name not in shared:
-                lines.append(f"| `{prefix}{name}`{of_kind} | {_default(field.default)} | {field.description} |")
+                default = f"`{duration(field.default)}`" if _has_duration(field) else _default(field.default)
+                row = (f"`{prefix}{name}`{of_kind}", _cell(allowed(name, field)), default, field.description)
+                lines.append(f"| {' | '.join(map(str, row))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -201,7 +206,7 @@ def rules_page(options: Options = DEFAULT, form: str = "prometheus", datasource_
     """The alert rules as a rule file for Prometheus, a manifest for the Prometheus operator, or a file for Grafana."""
     if form == "grafana":
         made = grafana_rules(options, datasource_uid)
-        note = "For Grafana 12 or newer, which evaluates them itself: put it into /etc/grafana/provisioning/alerting."
+        note = "For Grafana 12.2 or newer, which evaluates them itself: put it into /etc/grafana/provisioning/alerting."
     elif form == "kubernetes":
         made = {
             "apiVersion": "monitoring.coreos.com/v1",
@@ -278,7 +283,8 @@ def alerts_page() -> str:
         "## Rules that Grafana evaluates\n",
         "Without a Prometheus or Mimir that evaluates rules, Grafana can: [alerts/grafana-rules.yml]"
         "(../alerts/grafana-rules.yml) has the same alerts, with the same queries, for its file provisioning. "
-        "They need the exporter's metrics in a data source, and Grafana 12 or newer, which keeps alerts firing:\n",
+        "They need the exporter's metrics in a data source, and Grafana 12.2 or newer: the file provisioning of older "
+        "versions ignores how long alerts are to be kept:\n",
         "```\n"
         "workload-exporter rules --format=grafana --grafana.datasource-uid=prometheus > datarobot-alerts.yml\n"
         "```\n",
@@ -446,6 +452,11 @@ def _code(names: tuple[str, ...]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", r"\|")
+
+
+def _has_duration(field: FieldInfo) -> bool:
+    """Whether the default of a setting is a duration."""
+    return is_duration(field) and field.default is not PydanticUndefined
 
 
 def _default(value: Any) -> str:

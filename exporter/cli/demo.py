@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -111,8 +110,8 @@ def run(context: Context) -> int:
                 parts["objectives"] = _OBJECTIVES
             return given.model_copy(update=parts)
 
-        print(_introduction(settings, simulator, options.workloads), file=sys.stderr)
-        return run_daemon(simulated(), simulated, NOTE, context.settings_files)
+        introduction = _introduction(settings, simulator, options.workloads)
+        return run_daemon(simulated(), simulated, NOTE, context.settings_files, introduction)
 
 
 def _introduction(settings: Settings, simulator: Simulator, workloads: int) -> str:

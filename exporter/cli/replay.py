@@ -103,8 +103,7 @@ def run_replay(context: Context, path: Path, speed: float) -> int:
             return context.settings("replaced").model_copy(update={"accounts": (account,), "paging": paging})
 
         settings = replayed()
-        print(server.introduction, file=sys.stderr)
-        print(f"Open http://{settings.web.listen_address[0]}/; stop with Ctrl-C.", file=sys.stderr)
-        status = run_daemon(settings, replayed, NOTE, context.settings_files)
+        introduction = f"{server.introduction}\nOpen http://{settings.web.listen_address[0]}/; stop with Ctrl-C."
+        status = run_daemon(settings, replayed, NOTE, context.settings_files, introduction)
         server.print_unknown()
         return status

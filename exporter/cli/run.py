@@ -34,12 +34,21 @@ def run(context: Context) -> int:
 
 
 def run_daemon(
-    settings: Settings, read: Callable[[], Settings], note: str = "", settings_files: Sequence[Path] = ()
+    settings: Settings,
+    read: Callable[[], Settings],
+    note: str = "",
+    settings_files: Sequence[Path] = (),
+    introduction: str = "",
 ) -> int:
     """Run the daemon until a signal stops it.
 
-    `read` reads the settings again for a reload, from `settings_files`; `note` is shown at the top of the status page.
+    `read` reads the settings again for a reload, from `settings_files`; `note` is shown at the top of the status page,
+    `introduction` is printed when the address of the page is bound.
     """
+
+    def introduce() -> None:
+        if introduction:
+            print(introduction, file=sys.stderr, flush=True)
 
     async def serve() -> None:
         await Daemon(settings, read).check()  # before a state file is made
@@ -54,7 +63,7 @@ def run_daemon(
                     f"workload-exporter: the state file could not be used and was renamed to {store.aside}",
                     file=sys.stderr,
                 )
-            await daemon.run()
+            await daemon.run(introduce)
         finally:
             store.close()
 

@@ -314,9 +314,9 @@ class Daemon:
         except Exception:  # anything: the previous page is better than none, and the next may succeed
             log.exception("the page could not be published; still serving the previous one")
 
-    async def run(self) -> None:
-        """Sweep and serve until SIGTERM or Ctrl-C.
+    async def run(self, bound: Callable[[], None] = lambda: None) -> None:
+        """Sweep and serve until SIGTERM or Ctrl-C. `bound` is called when all addresses are bound.
 
         Raises OSError if an address cannot be listened on, `BadSettings` for an invalid web config or certificate.
         """
-        await run(self)
+        await run(self, bound)

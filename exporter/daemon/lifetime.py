@@ -7,6 +7,7 @@ neither keeps deleted workloads on the page nor stops the heartbeat.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from exporter import __version__, signals
@@ -25,12 +26,13 @@ REFRESH_SECONDS = 5.0
 """Seconds between two publications if no sweep ends, and between two checks of files."""
 
 
-async def run(daemon: Daemon) -> None:
+async def run(daemon: Daemon, bound: Callable[[], None]) -> None:
     """See `Daemon.run`."""
     new = Prepared(daemon.settings)
     try:
         daemon.prepare(new)
         server, security = _server(daemon)
+        bound()
     except BaseException:
         await new.aclose()
         raise

@@ -756,6 +756,14 @@ def test_the_demo_needs_no_settings() -> None:
     )
 
 
+def test_the_demo_names_its_address_only_if_the_port_is_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        status, _, err = run("demo", "--demo.workloads=1", f"--web.listen-address={taken}")
+    remedy = "is in use; stop the other program or set another port with --web.listen-address"
+    assert (status, err) == (1, f"workload-exporter: {taken} {remedy}\n")
+
+
 def test_a_daemon_with_the_token_of_the_demo_says_that_it_monitors_a_simulation(api: Simulator) -> None:
     running = Running("run", **account(api))
     page = running.until("/", "the token of the demo: this monitors its simulation, not DataRobot")

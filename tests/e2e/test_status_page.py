@@ -52,6 +52,12 @@ CONTRAST = """(() => {
   return [...faint];
 })()"""
 
+SMALL_TARGETS = """[...document.querySelectorAll("a, button, input:not([type=hidden])")]
+  .filter(each => each.checkVisibility() && !each.closest("thead"))
+  .filter(each => { const {width, height} = each.getBoundingClientRect(); return width < 24 || height < 24 })
+  .map(each => each.outerHTML.slice(0, 120))"""
+"""What is smaller than 24 pixels (WCAG 2.2, 2.5.8). On a phone, the head of tables is only read aloud."""
+
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
@@ -219,6 +225,15 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(tab: Browser) -> None:
         assert tab.evaluate("document.documentElement.scrollWidth") == 360
         beyond = "[...document.querySelectorAll('td, code')].filter(e => e.getBoundingClientRect().right > 360).length"
         assert tab.evaluate(beyond) == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/workloads/w"])
+def test_on_a_phone_every_link_is_large_enough_for_a_finger(tab: Browser, path: str) -> None:
+    with served(Workload(id="w", name="w", status="errored", importance="critical"), reported=pods(CRASHING)) as url:
+        tab.shown(360, 740)
+        tab.open(url + path)
+        assert tab.evaluate("document.querySelectorAll('main a').length") > 2
+        assert tab.evaluate(SMALL_TARGETS) == []
 
 
 def test_without_script_the_server_finds_sorts_and_turns_pages(tab: Browser) -> None:
