@@ -569,6 +569,11 @@ def test_serving_is_stated_and_unknown_is_not_zero(of: WorkloadState, words: str
     assert said(of)["Serving"] == words
 
 
+def test_another_part_that_could_not_be_fetched_is_named_with_its_reason() -> None:
+    found = diagnosis(state(), NOW, DEFAULT).with_unknown("settings", "file not found").with_unknown("events", "503")
+    assert found.facts.unknown == {"settings": "file not found", "events": "503"}
+
+
 @pytest.mark.parametrize("reason", GONE_REASONS)
 def test_every_response_for_one_that_is_gone_has_its_words(reason: str) -> None:
     result = diagnosis(state(parts={"vanished": NOW - 120, "gone_because": reason}), NOW, DEFAULT)
