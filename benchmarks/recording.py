@@ -11,7 +11,7 @@ from typing import NamedTuple
 from exporter.collect.client import Client
 from exporter.collect.recording_file import RecordingFile
 from exporter.collect.sweep import sweep
-from exporter.recording.lines import Lines
+from exporter.recording.lines import Exchange, Lines
 from exporter.recording.redactor import Redactor
 from exporter.telemetry.report import AccountReport, Report
 from tests.stage import Stage, played, simulated
@@ -20,11 +20,12 @@ SWEEPS = 8
 HOUR = 3600.0
 
 
-class HourSize(NamedTuple):
-    """A recorded hour: bytes of the file, and responses."""
+class RecordedHour(NamedTuple):
+    """A recorded hour: bytes of the file, responses, and seconds of CPU that recording them took."""
 
     packed: int
     responses: int
+    seconds: float
 
 
 async def _sweeps(url: str, token: str, path: Path) -> tuple[list[float], list[float]]:
@@ -50,19 +51,26 @@ def sweeps(url: str, token: str) -> tuple[list[float], list[float]]:
         return asyncio.run(_sweeps(url, token, Path(folder) / "a.rec"))
 
 
-def hour(workloads: int, seconds: float = HOUR, rate: float = 10.0) -> HourSize:
+def hour(workloads: int, seconds: float = HOUR, rate: float = 10.0) -> RecordedHour:
     """Record an hour of simulated time with the default budget of requests."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.rec"
 
-        responses = 0
+        responses, spent = 0, 0.0
 
         async def play(stage: Stage) -> None:
             nonlocal responses
             with RecordingFile(path, Lines(Redactor(bytes(32), stage.wall)), lambda: stage.wall) as file:
-                stage.client.record = file.add
+
+                def record(exchange: Exchange, date: float | None) -> None:
+                    nonlocal spent
+                    began = time.process_time()
+                    file.add(exchange, date)
+                    spent += time.process_time() - began
+
+                stage.client.record = record
                 await stage.run(seconds)
                 responses = file.responses
 
         played(play, simulated(workloads), rate=rate)
-        return HourSize(path.stat().st_size, responses)
+        return RecordedHour(path.stat().st_size, responses, spent)
