@@ -34,12 +34,16 @@ def assets() -> Assets:
 
 
 def asset(name: str, files: Assets, kind: str = "file") -> str:
-    """The text of the file with this path, or name if only one has it. Raises `BadSettings` for another name."""
-    found = [place for place in files if name in (place, place.rpartition("/")[2])]
+    """The text of the file with this path, or name if only one has it; the ending ``.md`` may be left out. Raises
+    `BadSettings` for another name.
+    """
+    names = {name, f"{name}.md"}
+    found = [place for place in files if names & {place, place.rpartition("/")[2]}]
     if len(found) == 1:
         return files[found[0]]()
     if found:
-        raise BadSettings([Problem(kind, f"{len(found)} files are called {name!r}; give the path of one")])
+        paths = ", ".join(found)
+        raise BadSettings([Problem(kind, f"{len(found)} files are called {name!r}; give the path of one: {paths}")])
     known = {place.rpartition("/")[2] for place in files}
     raise BadSettings([Problem(kind, f"no {kind} is called {name!r}{nearest(name, known)}")])
 

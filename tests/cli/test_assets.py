@@ -39,6 +39,11 @@ def test_list_shows_the_files_of_a_folder() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["docs/paging.md", "paging.md", "docs/paging", "paging"])
+def test_show_prints_a_page_with_or_without_its_ending(name: str) -> None:
+    assert run("assets", "show", name) == (0, (ROOT / "docs/paging.md").read_text(), "")
+
+
 @pytest.mark.parametrize("name", ["alerts/rules.yml", "rules.yml"])
 def test_show_prints_a_file(name: str) -> None:
     assert run("assets", "show", name) == (0, (ROOT / "alerts/rules.yml").read_text(), "")
@@ -48,7 +53,12 @@ def test_show_prints_a_file(name: str) -> None:
     ("arguments", "problem"),
     [
         (["assets", "show", "rule.yml"], "file: no file is called 'rule.yml'; did you mean 'rules.yml'?"),
-        (["assets", "show", "datarobot.yaml"], "file: 2 files are called 'datarobot.yaml'; give the path of one"),
+        (
+            ["assets", "show", "datarobot.yaml"],
+            "file: 2 files are called 'datarobot.yaml'; give the path of one: "
+            "deploy/grafana/provisioning/dashboards/datarobot.yaml, "
+            "deploy/grafana/provisioning/datasources/datarobot.yaml",
+        ),
         (["assets", "show"], "assets show: needs the name of a file; see --help"),
         (["assets", "export"], "assets export: needs a folder; see --help"),
         (["runbook", "Watchdogs"], "alert: no alert is called 'DataRobotWatchdogs'; did you mean 'DataRobotWatchdog'?"),

@@ -91,7 +91,7 @@ class Shell(NamedTuple):
             script = re.sub(r"end \w+", f"end {silence}", script)
         if not WITHOUT_SETTINGS.match(script):
             script = re.sub(
-                r"^(workload-exporter.*?)(\s#.*)?$", rf"\1 --config.file={self.folder}/exporter.yaml", script
+                r"^(workload-exporter.*?)(\s[#|].*)?$", rf"\1 --config.file={self.folder}/exporter.yaml", script
             )
         return subprocess.run(
             ["bash", "-c", script], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
