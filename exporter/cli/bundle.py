@@ -32,7 +32,7 @@ DEFAULT = "workload-exporter-bundle.tar.gz"
 LOG_LINES = 500
 OWN_FAMILIES = ("datarobot_exporter_", "process_", "python_")
 """Families that are not about workloads or accounts."""
-TABLES = ("workload", "account", "outbox", "emitted", "paging")
+TABLES = ("workload", "account", "outbox", "log_outbox", "emitted", "paging")
 ASSUMPTION = "datarobot_exporter_assumption"
 _PATH = re.compile(r"(?:[a-z0-9_]+ )?\$[A-Za-z.\[\]{}]*")
 """Path of a part of a response, of the exporter's own names of fields."""

@@ -47,10 +47,12 @@ class MetricExport:
     def replace(self, new: Prepared) -> None:
         """Push with what was built from now on; a request in progress ends first. Neither waits nor fails."""
         transport, settings = new.metric_transport, new.settings.metrics.otlp
-        push = None
+        push, old = None, self.push
         if transport is not None:
-            push = MetricPush(self._page, transport, self._report, settings, self._resource(settings), self._clock)
-        old, self.push = self.push, push
+            kept = old.encoder if old is not None and old.encoder.temporality == settings.temporality else None
+            resource = self._resource(settings)
+            push = MetricPush(self._page, transport, self._report, settings, resource, self._clock, kept)
+        self.push = push
 
         async def switch() -> None:
             async with self._replacing:

@@ -6,6 +6,7 @@ OTLP has no summary without a count and no gauge histogram: their samples are ga
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -226,20 +227,26 @@ class Encoder:
     """
 
     def __init__(self, temporality: Temporality = "cumulative") -> None:
-        self._temporality = temporality
+        self.temporality = temporality
         self._before: dict[str, _Family] = {}
         self._ended: dict[str, set[bytes]] = {}
         self._counted: dict[bytes, Counted] = {}
         self._known: dict[str | Owner, int] = {}
         """When a family or an owner was on a page for the first time."""
+        self._encoding = threading.Lock()
+        """After a reload, the thread of the push that was replaced may still encode."""
 
     def chunks(self, page: ServedPage, now: int) -> list[Chunk]:
         """The data points of a page, at `now` in nanoseconds since the epoch, by piece of the page."""
+        with self._encoding:
+            return self._chunks_of(page, now)
+
+    def _chunks_of(self, page: ServedPage, now: int) -> list[Chunk]:
         began = starts(page, now)
         there = {family.name: family for family in _families(page)}
         chunks: list[Chunk] = []
         for family in there.values():
-            metric = family.metric(family.name, self._temporality)
+            metric = family.metric(family.name, self.temporality)
             for piece in family.samples:
                 chunks += self._chunks(family, metric, piece, began, now)
                 time.sleep(0)  # other threads wait for the interpreter
@@ -268,7 +275,7 @@ class Encoder:
         elif family.kind in ("summary", "gaugehistogram"):
             for name, samples in groupby(lines(piece), key=lambda line: line.name):
                 content = [points.number(line, float(line.value), 0, now) for line in samples]
-                own = family.metric(name.decode(), self._temporality)
+                own = family.metric(name.decode(), self.temporality)
                 yield Chunk(own, b"".join(content), len(content))
         else:
             content = points.gauges(piece, family.name.encode(), now)
@@ -287,7 +294,7 @@ class Encoder:
             labels = sample.labels if isinstance(sample, Line) else sample
             owner = family.owner(labels)
             start, value = began.of(family.name, owner), total
-            if self._temporality == "delta":
+            if self.temporality == "delta":
                 series = family.name.encode() + b"{" + labels
                 counted[series] = Counted(total, now, owner)
                 increase = self._increase(series, family.name, total, start, owner, began.process)
@@ -335,7 +342,7 @@ class Encoder:
             group = frozenset(some)
             content = [points.absent(flags, attributes, each.partition(b"{")[2], now) for each in sorted(group)]
             yield Chunk(
-                family.metric(sample.decode(), self._temporality), b"".join(content), len(content), (name, group)
+                family.metric(sample.decode(), self.temporality), b"".join(content), len(content), (name, group)
             )
 
     def _remember(self, there: dict[str, _Family], began: Starts, now: int) -> None:

@@ -30,7 +30,8 @@ class MetricPush:
     """Pushes `page()` with `transport`. `turn` is one step, `start` loops until `close`.
 
     One request is sent at a time, and encoded in a thread: neither a scrape nor a sweep waits for it. `attributes` are
-    those of the resource.
+    those of the resource. With the `encoder` of the push that this one replaces, deltas continue with what a collector
+    has already accepted.
     """
 
     def __init__(
@@ -41,11 +42,12 @@ class MetricPush:
         settings: MetricPushSettings,
         attributes: Attributes,
         clock: Clock | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         self._page, self._transport, self._report, self._settings = page, transport, report, settings
         self._clock = clock or Clock()
         self._resource = resource(attributes)
-        self._encoder = Encoder(settings.temporality)
+        self.encoder = encoder or Encoder(settings.temporality)
         self._waiting: deque[Request] = deque()
         self._turning = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
@@ -102,7 +104,7 @@ class MetricPush:
                 return FIRST_PAGE_SECONDS
             self._due += self._settings.interval * (1 + (now - self._due) // self._settings.interval)
             at = int(self._clock.wall() * 1e9)
-            self._waiting = deque(await asyncio.to_thread(lambda: [*requests(self._encoder.chunks(page, at))]))
+            self._waiting = deque(await asyncio.to_thread(lambda: [*requests(self.encoder.chunks(page, at))]))
         while self._waiting:
             if pause := self._applied(await self._send(self._waiting[0]), self._waiting[0]):
                 self._paused_until = self._clock.steady() + pause
@@ -147,7 +149,7 @@ class MetricPush:
 
     def _accepted(self, verdict: Verdict, request: Request) -> None:
         self._waiting.popleft()
-        self._encoder.accepted(request)
+        self.encoder.accepted(request)
         rejected = max(0, min(verdict.rejected, request.points))
         self._report.count("metric_points_sent", by=request.points - rejected)
         self._report.count("metric_points_dropped", "rejected", by=rejected)

@@ -12,7 +12,7 @@ import hmac
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from exporter.web.passwords import Passwords
 from exporter.web.responses import Headers, HttpRequest, HttpResponse, Rows, header, plain
@@ -86,5 +86,6 @@ def _from_this_server(headers: Headers) -> bool:
     """Whether a browser reports that its request is of a page of this server. Another page cannot set these headers."""
     origin, host = header(headers, b"origin"), header(headers, b"host")
     fetched = header(headers, b"sec-fetch-site")
-    same = origin.startswith(("https://", "http://")) and urlsplit(origin).netloc.lower() == host.lower() != ""
+    scheme, _, named = origin.partition("://")
+    same = scheme in ("https", "http") and named.lower() == host.lower() != ""
     return same and fetched in ("", "same-origin")

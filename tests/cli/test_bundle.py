@@ -130,7 +130,7 @@ def test_a_bundle_contains_what_explains_how_the_exporter_behaves(
     assert [*settings["costs"]["bundles"].values()] == [1.5]
     assert re.fullmatch(r"text-\d+", account["name"])
     assert json.loads(files["state.json"])["rows"] == dict.fromkeys(
-        ["workload", "account", "outbox", "emitted", "paging"], 0
+        ["workload", "account", "outbox", "log_outbox", "emitted", "paging"], 0
     )
     metrics = files["metrics.txt"]
     assert re.search(r'api_requests_total\{account="text-\d+",code="200",endpoint="/workloads"\} \d+', metrics)

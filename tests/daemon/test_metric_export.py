@@ -1,6 +1,7 @@
 """The push of metrics in a daemon: what arrives is what is served, and reloads start, change and end it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,6 +89,39 @@ def test_a_collector_that_hangs_delays_neither_sweeps_nor_scrapes_nor_reloads(si
             await scene.daemon.tasks.join()
             await scene.daemon.publish()
             assert await scene.value("datarobot_exporter_metric_endpoint_up") is None
+
+    play(simulator, work)
+
+
+def deltas(received: list[Received]) -> Counter[tuple[str, frozenset[tuple[str, str]]]]:
+    """The sum of what was added to each total."""
+    added: Counter[tuple[str, frozenset[tuple[str, str]]]] = Counter()
+    for each in received:
+        for part in ExportMetricsServiceRequest.FromString(each.body).resource_metrics:
+            for metric in (metric for scope in part.scope_metrics for metric in scope.metrics):
+                for point in metric.sum.data_points if metric.sum.is_monotonic else ():
+                    added[metric.name, frozenset(attributes(point))] += point.as_double
+    return added
+
+
+def test_deltas_continue_after_a_reload(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        with HttpReceiver() as first, HttpReceiver() as second:
+            for receiver, interval in (first, 3600), (second, 1800):
+                await scene.sweep()
+                scene.next = pushing(scene, endpoint=receiver.url, interval=interval, temporality="delta")
+                assert await scene.daemon.reload() == []
+                await eventually(lambda: bool(deltas(receiver.accepted)))  # noqa: B023
+            await scene.daemon.metric_export.aclose()
+            added = deltas([*first.accepted, *second.accepted])
+            await scene.daemon.publish()
+            served = {
+                (name, frozenset(label for label in labels if label[1])): value
+                for (name, labels), value in (await scene.page("datarobot_exporter_")).items()
+            }
+            compared = {key: (added[key], served[key]) for key in added.keys() & served.keys()}
+            assert len(compared) > 10
+            assert {key: both for key, both in compared.items() if both[0] > both[1]} == {}
 
     play(simulator, work)
 

@@ -87,6 +87,7 @@ def test_the_form_of_the_own_page_silences_the_workload_as_the_user_and_leads_ba
         ({"origin": "https://exporter.test:10142.evil.test"}, 403),
         ({"origin": "https://exporter.test"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
         ({"origin": None}, 403),
         ({"origin": "file://exporter.test:10142"}, 403),
         ({"host": ""}, 403),
