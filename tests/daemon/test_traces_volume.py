@@ -238,7 +238,7 @@ def assert_twenty_an_hour(made: Iterable[EpisodeTrace], workloads: int) -> None:
     assert sum(folds.values()) > 0
 
 
-@pytest.mark.long
+@pytest.mark.exhaustive
 def test_what_is_known_of_the_worst_workload_stays_small() -> None:
     largest: dict[int, int] = defaultdict(int)
     made: list[EpisodeTrace] = []

@@ -1,4 +1,7 @@
-"""One picture, drawn with Grafana's own components: a smoke test of `make pictures`."""
+"""One picture, drawn with Grafana's own components: a smoke test of `make pictures`.
+
+It downloads 400 MB of npm packages. In every run, test_queries.py requires data of the queries of all panels.
+"""
 
 import os
 from pathlib import Path
@@ -11,7 +14,7 @@ from tests.e2e.servers import Prometheus
 
 
 @pytest.mark.real
-@pytest.mark.long
+@pytest.mark.exhaustive
 def test_the_fleet_dashboard_is_drawn_without_errors(bad: Prometheus, tmp_path: Path) -> None:
     """Every panel has data, no chart is blank, and every unit is known to Grafana."""
     for name in ("node", "npm", "chromium"):

@@ -56,8 +56,15 @@ def by_the_operator(address: str, **endpoint: Any) -> dict[str, Any]:
 @pytest.mark.real
 @pytest.mark.parametrize(
     "endpoint",
-    [{}, {"relabelings": [{"targetLabel": "job", "replacement": "datarobot"}]}, {"honorLabels": False}],
-    ids=["as it is", "by honorLabels alone", "overrideHonorLabels"],
+    [
+        pytest.param({}, id="as it is"),
+        pytest.param(
+            {"relabelings": [{"targetLabel": "job", "replacement": "datarobot"}]},
+            id="by honorLabels alone",
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param({"honorLabels": False}, id="overrideHonorLabels", marks=pytest.mark.exhaustive),
+    ],
 )
 def test_the_labels_that_the_operator_attaches_take_the_place_of_none_of_ours(
     tmp_path: Path, endpoint: dict[str, Any]

@@ -10,7 +10,6 @@ from tests.reliability.table import document, line, part, row, short_of, written
 
 SOME = (
     "The API answers 503",
-    "A receiver answers 500",
     "The collector refuses connections",
     "The disk is read-only",
     "The process is killed and started again",
