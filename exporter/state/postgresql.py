@@ -8,6 +8,7 @@ each start increases. Between replicas, leases decide (`exporter.state.leases`).
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,8 @@ class Postgresql:
         self._size = 0
         self._closed = False
         self._connection: _Connection | None = None
+        self._connecting = threading.RLock()
+        """Two threads that find the connection lost at the same time share the next one."""
         self._connected()
 
     @contextlib.contextmanager
@@ -201,14 +204,15 @@ class Postgresql:
     # -- the connection
 
     def _connected(self) -> _Connection:
-        if self._closed:
-            raise StateError(f"the state {self.place} is closed")
-        if self._connection is None or self._connection.closed:
-            remedy = "check state.url, its password, the server, and the rights of its user"
-            with self._errors(f"{self.place} cannot be used", f"; {remedy}"):
-                self._connection = self._open()
-            self.connections += 1
-        return self._connection
+        with self._connecting:
+            if self._closed:
+                raise StateError(f"the state {self.place} is closed")
+            if self._connection is None or self._connection.closed:
+                remedy = "check state.url, its password, the server, and the rights of its user"
+                with self._errors(f"{self.place} cannot be used", f"; {remedy}"):
+                    self._connection = self._open()
+                self.connections += 1
+            return self._connection
 
     def _execute(self, sql: bytes, parameters: Parameters = (), *, binary: bool = False) -> Rows:
         """The result of a statement outside a transaction. It is executed once more, on a new connection, if the old

@@ -167,6 +167,23 @@ def test_after_a_pool_or_a_restart_has_ended_the_idle_session_the_next_operation
 
 
 @real
+def test_threads_that_find_the_session_ended_share_the_next_connection(postgresql: Server) -> None:
+    database = Postgresql(postgresql.url(), shared=True)
+    postgresql.end_sessions()
+    together = threading.Barrier(8)
+
+    def read(_: int) -> object:
+        together.wait()
+        with database.reading() as db:
+            return db.execute("SELECT 7").fetchone()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert [*threads.map(read, range(8))] == [(7,)] * 8
+    assert database.connections == 2
+    database.close()
+
+
+@real
 def test_what_follows_the_end_of_a_session_within_a_transaction_is_not_written(postgresql: Server) -> None:
     insert = "INSERT INTO workload VALUES ('eu', ?, ?)"
     database = Postgresql(postgresql.url())
