@@ -81,7 +81,7 @@ def _first_metrics(program: Path, port: int) -> None:
                         return
             except OSError:
                 pass  # it does not listen yet
-            time.sleep(0.005)
+            time.sleep(0.005)  # another process does not signal that it serves
         raise TimeoutError("the demo serves no workloads")
 
 

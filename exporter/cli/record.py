@@ -133,7 +133,7 @@ async def _watched(file: RecordingFile, started: float, seconds: float, stop: as
         if shown:
             text = f"{min(past / seconds, 1):4.0%}  {file.responses} responses, {file.bytes / 1000:.0f} kB"
             print(f"\r{text}; Ctrl-C ends the recording", end="", file=sys.stderr, flush=True)
-        await asyncio.sleep(min(1.0, seconds - past))
+        await asyncio.sleep(min(1.0, seconds - past))  # the interval of the progress
     if shown:
         print(file=sys.stderr)
     stop.set()

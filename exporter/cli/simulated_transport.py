@@ -21,6 +21,6 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         path, _, query = request.url.raw_path.decode().partition("?")
         found = self._api.respond(request.method, path, query, headers)
         if found.delay:
-            await asyncio.sleep(found.delay)
+            await asyncio.sleep(found.delay)  # the oddities `slow` and `hanging`
         sent = {"date": formatdate(self._api.clock(), usegmt=True)} | dict(found.headers)
         return httpx.Response(found.status, headers=sent, content=found.body, request=request)

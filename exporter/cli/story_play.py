@@ -165,7 +165,7 @@ class _Play:
             if now % EVALUATION_SECONDS == 0:
                 await self._pager.evaluate()
                 await self._pager.notify()
-            await asyncio.sleep(now + TURN_SECONDS - self._now())
+            await asyncio.sleep(now + TURN_SECONDS - self._now())  # the time of the story
 
     def _comment(self, who: Who, text: str, more: Sequence[tuple[str, str]] = (), at: float | None = None) -> None:
         self._say(Said(self._now() if at is None else at, who, text, tuple(more)))

@@ -78,7 +78,7 @@ class ApiSource:
             monitors = self._daemon.accounts.monitors.values()
             await asyncio.gather(*(monitor.sweep() for monitor in monitors))
             self._swept.set()
-            await asyncio.sleep(self._settings.sweep.interval)
+            await asyncio.sleep(self._settings.sweep.interval)  # the timer of sweeps
 
     async def _table(self) -> bytes:
         await self._swept.wait()

@@ -229,7 +229,7 @@ class AccountState:
         before = self.judgement
         try:
             after = before.after(evidence)
-        except Exception:
+        except Exception:  # a bug there must not lose the response
             log.exception("assumptions could not be judged")
             return ()
         if after is before:

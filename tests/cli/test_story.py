@@ -98,7 +98,7 @@ def test_time_passes_only_while_the_loop_waits_and_as_fast_as_wanted(speed: floa
         loop = asyncio.get_running_loop()
         times = [loop.time()]
         for seconds in (5.0, 0.5):
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(seconds)  # virtual time, which is what is tested
             times.append(loop.time())
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.Event().wait(), 60)

@@ -138,7 +138,7 @@ class Gate(Store):
         self.operations += 1
         self.most = max(self.most, self.waiting)
         await self.open.wait()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # let others begin, if they do
         self.waiting -= 1
         return operation()
 
@@ -152,7 +152,7 @@ def test_callers_that_wait_for_a_commit_share_the_next_one(callers: int, commits
         async with asyncio.TaskGroup() as group:
             for _ in range(callers):
                 group.create_task(writer.commit())
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # let it begin
             store.open.set()
 
     asyncio.run(work())
